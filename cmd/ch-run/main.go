@@ -1,0 +1,167 @@
+// Ch-run runs a command in a container, without privilege: see the manual page, doc/ch-run.1.scd.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"time"
+
+	"ch-run/internal/cli"
+	"ch-run/internal/container"
+	"ch-run/internal/early"
+	"ch-run/internal/environ"
+	"ch-run/internal/kernel"
+	"ch-run/internal/message"
+)
+
+// version is set by the build.
+var version = "unknown"
+
+// Exit statuses, besides those of the command.
+const (
+	exitNoOperands   = 1
+	exitFailure      = 31
+	exitNotExecuted  = 49
+	exitUsage        = 64
+	exitNotAvailable = 87
+)
+
+// The final exec must come from the thread that the process began with: internal/early says why.
+func init() { runtime.LockOSThread() }
+
+func main() { os.Exit(run(early.Args())) }
+
+func run(args []string) int {
+	log := &message.Log{}
+	caller := early.CallerIDs()
+	if err := checkPrivilege(caller); err != nil {
+		log.Error(err)
+		return exitFailure
+	}
+
+	options, err := cli.Parse(args[min(1, len(args)):])
+	if options != nil {
+		log.Verbosity = options.Verbosity
+	}
+	if options != nil && options.Test != cli.TestNone {
+		return test(options, args, log)
+	}
+	var text cli.TextRequest
+	switch {
+	case errors.As(err, &text):
+		fmt.Print(textFor(text))
+		return 0
+	case errors.Is(err, cli.ErrNoImage):
+		fmt.Fprint(os.Stderr, cli.Help())
+		return exitNoOperands
+	case errors.Is(err, cli.ErrNoCommand):
+		fmt.Print(cli.Usage())
+	}
+	if err == nil {
+		err = launch(options, args, caller, log)
+	}
+	return report(err, log)
+}
+
+// launch becomes the command, or returns why not.
+func launch(options *cli.Options, args []string, caller early.Caller, log *message.Log) error {
+	if asked, _, _ := early.Namespaces(); !asked {
+		return message.Wrap(early.Relaunch(args), "can't execute ch-run again: /proc/self/exe")
+	}
+	logStart(caller, args)
+	plan, err := container.New(options, caller, environ.New(early.Environ()), log)
+	if err != nil {
+		return err
+	}
+	return plan.Run(caller, log)
+}
+
+// report prints the error that ends the program and returns the exit status.
+func report(err error, log *message.Log) int {
+	var exec container.ExecError
+	var usage cli.UsageError
+	status := exitFailure
+	switch {
+	case errors.As(err, &exec):
+		status = exitNotExecuted
+		if log.Verbosity <= -3 {
+			return status
+		}
+	case errors.As(err, &usage):
+		status = exitUsage
+	}
+	log.Error(err)
+	log.Reprint()
+	return status
+}
+
+// checkPrivilege refuses to run with privilege that the caller does not have: this program is made to
+// need none, so it is not made to be safe with it.
+func checkPrivilege(c early.Caller) error {
+	switch {
+	case c.Privileged, c.UID != c.EUID, c.EUID != c.SUID, c.GID != c.EGID, c.EGID != c.SGID:
+		return message.Errorf("ch-run must not be setuid/setgid").
+			Hint("remove the mode bits and file capabilities; no privilege is needed")
+	case c.EUID == 0 && c.EGID != 0:
+		return message.Errorf("ch-run must not be run by root with group %d", c.EGID).
+			Hint("set the group to 0, or be an ordinary user")
+	}
+	return nil
+}
+
+func textFor(request cli.TextRequest) string {
+	switch request {
+	case "help":
+		return cli.Help()
+	case "usage":
+		return cli.ShortUsage()
+	}
+	return version + "\n"
+}
+
+// test does what the options ask for instead of a launch.
+func test(o *cli.Options, args []string, log *message.Log) int {
+	switch o.Test {
+	case cli.TestFeature:
+		// Some kernel features show only in namespaces.
+		if asked, _, _ := early.Namespaces(); !asked && container.NeedsNamespaces(o.Feature) {
+			return report(message.Wrap(early.Relaunch(args), "can't execute ch-run again: /proc/self/exe"), log)
+		}
+		available, err := container.HasFeature(o.Feature, early.CallerIDs(), log)
+		switch {
+		case err != nil:
+			return report(err, log)
+		case !available:
+			return exitNotAvailable
+		}
+	case cli.TestWarnings:
+		for i := range o.TestWarnings {
+			log.Warning("this is warning %d!", i+1)
+		}
+		log.Reprint()
+	case cli.TestLog, cli.TestLogFail:
+		log.Trace("trace")
+		log.Debug("debug")
+		log.Verbose("verbose")
+		log.Info("info")
+		log.Warning("warning")
+		if o.Test == cli.TestLogFail {
+			return report(message.Errorf("the program failed inexplicably"), log)
+		}
+		log.Reprint()
+	}
+	return 0
+}
+
+// logStart tells syslog who runs what, if there is one (RFC 3164).
+func logStart(caller early.Caller, args []string) {
+	const userInfo = 1<<3 | 6 // facility user, severity info
+	words := append([]string{"ch-run"}, args[min(1, len(args)):]...)
+	_ = kernel.SendDatagram("/dev/log", func() []byte { // nobody to tell
+		return []byte("<" + strconv.Itoa(userInfo) + ">" + time.Now().Format(time.Stamp) + " ch-run[" + strconv.Itoa(os.Getpid()) + "]: " +
+			"uid=" + strconv.FormatUint(uint64(caller.UID), 10) + " args=" + strconv.Itoa(len(words)) + ": " + message.Quote(words))
+	})
+}

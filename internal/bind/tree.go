@@ -1,0 +1,298 @@
+package bind
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"syscall"
+
+	"ch-run/internal/kernel"
+	"ch-run/internal/message"
+)
+
+// Writing says how the container may change the image.
+type Writing int
+
+// The ways of writing.
+const (
+	ReadOnly  Writing = iota
+	InPlace           // changes go to the image (--write)
+	InOverlay         // changes go to a tmpfs on top of it (--write-fake)
+)
+
+// A Tree is the root directory of a container while it is being put together.
+type Tree struct {
+	root    kernel.FD // the mount that will be the container's root
+	scratch kernel.FD // a directory on a tmpfs that only this process sees
+	path    string    // of the image, for messages
+	writing Writing
+	made    int       // number of names used up in scratch
+	mounted []mounted // in order
+}
+
+// mounted is a mount that has been made.
+type mounted struct {
+	inside  string // resolved path in the container
+	private bool   // a tmpfs of the container's own
+}
+
+// Attach mounts an image on the scratch tmpfs and returns the tree of it.
+//
+// Preconditions: the process is in a mount namespace of its own, with all capabilities in it, and its
+// umask is 0.
+func Attach(image, scratch kernel.FD, imagePath string, writing Writing) (*Tree, error) {
+	t := &Tree{scratch: scratch, path: imagePath, writing: writing}
+	err := t.replaceRoot(func(dst kernel.FD) error { return kernel.Bind(image, dst) })
+	if err != nil {
+		return nil, message.Wrap(err, "can't bind image: %s", imagePath)
+	}
+	if writing == ReadOnly {
+		if err := kernel.MakeReadOnly(t.root); err != nil {
+			return nil, message.Wrap(err, "can't re-mount image read-only: %s", imagePath).
+				Hint("the host's mount has the flags %s, which may be locked", kernel.MountFlags(t.root))
+		}
+	}
+	return t, nil
+}
+
+// Root returns the mount that holds the tree now.
+func (t *Tree) Root() kernel.FD { return t.root }
+
+// shown returns a path in the container as messages name it: below the image.
+func (t *Tree) shown(inside string) string { return path.Join(t.path, inside) }
+
+// Sources opens the sources of mounts: what is looked at now is what will be mounted. A mount of which the
+// source is not needed and does not exist is left out.
+func Sources(mounts []Mount) ([]Source, error) {
+	sources := make([]Source, 0, len(mounts))
+	for _, m := range mounts {
+		s := Source{Mount: m}
+		if m.Kind == Host {
+			var err error
+			s.handle, err = kernel.Handle(kernel.CWD, m.Source)
+			switch {
+			case err == nil:
+			case m.Need == IfPresent:
+				continue
+			case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ENOTDIR):
+				e := message.Errorf("can't bind: source not found: %s", m.Source)
+				if m.Hint != "" {
+					e = e.Hint("%s", m.Hint)
+				}
+				return nil, e
+			default:
+				return nil, message.Wrap(err, "can't bind: can't open source: %s", m.Source)
+			}
+		}
+		sources = append(sources, s)
+	}
+	return sources, nil
+}
+
+// A Source is a mount whose source is open.
+type Source struct {
+	Mount
+	handle kernel.FD
+}
+
+func (s Source) String() string {
+	from := map[Kind]string{Host: s.Source, Content: "(generated)", Tmpfs: "(tmpfs)"}[s.Kind]
+	if s.ReadOnly {
+		return from + " at " + s.Destination + " (ro)"
+	}
+	return from + " at " + s.Destination
+}
+
+// directory says whether the mount point has to be a directory.
+func (s Source) directory() (bool, error) {
+	if s.Kind != Host {
+		return s.Kind == Tmpfs, nil
+	}
+	st, err := s.handle.Stat()
+	return st.IsDir(), err
+}
+
+// Mount makes the mounts, in order.
+func (t *Tree) Mount(sources []Source, log *message.Log) error {
+	for _, s := range sources {
+		log.Debug("mount: %s", s)
+		if err := t.mount(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *Tree) mount(s Source) error {
+	if err := t.checkClimb(s.Destination); err != nil {
+		return err
+	}
+	point, err := kernel.HandleInRoot(t.root, s.Destination)
+	if errors.Is(err, syscall.ENOENT) && s.Need == Create {
+		point, err = t.makeLate(s)
+		var e *message.Error
+		if errors.As(err, &e) {
+			return err
+		}
+	}
+	if err != nil {
+		return t.noDestination(s, err)
+	}
+	defer point.Close()
+	inside, err := t.inside(point)
+	if err != nil {
+		return message.Wrap(err, "can't bind: can't find out where %s is", t.shown(s.Destination))
+	}
+	if inside == "/" {
+		return message.Errorf("can't bind: %s not subdirectory of %s", t.shown(s.Destination), t.path)
+	}
+
+	switch s.Kind {
+	case Tmpfs:
+		err = kernel.Tmpfs(point, "mode=1777")
+		if err != nil {
+			return message.Wrap(err, "can't mount tmpfs at %s", t.shown(s.Destination))
+		}
+	case Content:
+		err = t.bindContent(s, point)
+	case Host:
+		err = t.bindHost(s, point)
+	}
+	if err != nil {
+		return err
+	}
+	t.mounted = append(t.mounted, mounted{inside, s.Kind == Tmpfs})
+	return nil
+}
+
+func (t *Tree) noDestination(s Source, err error) error {
+	shown := t.shown(s.Destination)
+	switch {
+	case s.Need == IfPresent:
+		return nil
+	case s.Kind == Tmpfs:
+		return message.Wrap(err, "can't mount tmpfs at %s", shown)
+	case errors.Is(err, syscall.ENOENT):
+		return message.Errorf("can't bind: destination not found: %s", shown).
+			Hint("an image needs %s; create it there", s.Destination)
+	case s.Kind == Content:
+		return message.Wrap(err, "can't bind: %s", shown)
+	}
+	return message.Wrap(err, "can't bind %s at %s", s.Source, shown)
+}
+
+// bindContent writes the file on the scratch tmpfs, so that no trace of it is on the host even if
+// the process is killed here.
+func (t *Tree) bindContent(s Source, point kernel.FD) error {
+	shown := t.shown(s.Destination)
+	name := t.name("file")
+	if err := kernel.CreateFile(t.scratch, name, s.Content, 0o644); err != nil {
+		return message.Wrap(err, "can't write contents for %s", shown)
+	}
+	file, err := kernel.LinkHandle(t.scratch, name)
+	if err != nil {
+		return message.Wrap(err, "can't open contents for %s", shown)
+	}
+	defer file.Close()
+	if err := kernel.Bind(file, point); err != nil {
+		return message.Wrap(err, "can't bind generated file at %s", shown)
+	}
+	return nil
+}
+
+func (t *Tree) bindHost(s Source, point kernel.FD) error {
+	shown := t.shown(s.Destination)
+	var err error
+	if s.ReadOnly {
+		err = kernel.BindReadOnly(s.handle, point)
+		if errors.Is(err, syscall.ENOSYS) {
+			return t.bindThenProtect(s, point)
+		}
+	} else {
+		err = kernel.Bind(s.handle, point)
+	}
+	if err != nil {
+		return explainMount(message.Wrap(err, "can't bind %s at %s", s.Source, shown), err)
+	}
+	return nil
+}
+
+// bindThenProtect is the read-only bind for kernels before 5.12. The destination has to be looked up a
+// second time to get at the new mount; should another process have redirected the path in between,
+// what is found is not what was bound.
+func (t *Tree) bindThenProtect(s Source, point kernel.FD) error {
+	shown := t.shown(s.Destination)
+	if err := kernel.Bind(s.handle, point); err != nil {
+		return explainMount(message.Wrap(err, "can't bind %s at %s", s.Source, shown), err)
+	}
+	top, err := kernel.HandleInRoot(t.root, s.Destination)
+	if err != nil {
+		return message.Wrap(err, "can't find bind-mount %s again", shown)
+	}
+	defer top.Close()
+	want, err := s.handle.Stat()
+	if err != nil {
+		return message.Wrap(err, "can't stat: %s", s.Source)
+	}
+	if got, err := top.Stat(); err != nil || got.Device != want.Device || got.Inode != want.Inode {
+		return message.Errorf("can't find bind-mount %s again: the image was changed meanwhile", shown)
+	}
+	if err := kernel.MakeReadOnly(top); err != nil {
+		return message.Wrap(err, "can't re-mount read-only: %s", shown).
+			Hint("the host's mount has the flags %s, which may be locked", kernel.MountFlags(top))
+	}
+	return nil
+}
+
+// explainMount adds to the error of a bind what its reason does not tell.
+func explainMount(e *message.Error, err error) error {
+	if errors.Is(err, syscall.ENOSPC) {
+		return e.Hint("the mount namespace is full; see fs.mount-max in /proc/sys")
+	}
+	return e
+}
+
+// inside returns the path of an open file of the tree as the container will see it.
+func (t *Tree) inside(fd kernel.FD) (string, error) {
+	root, err := t.root.Name()
+	if err != nil {
+		return "", err
+	}
+	name, err := fd.Name()
+	if err != nil {
+		return "", err
+	}
+	inside, ok := strings.CutPrefix(name, root)
+	if !ok {
+		return "", syscall.EXDEV
+	}
+	return path.Join("/", inside), nil
+}
+
+// checkClimb refuses a destination that, taken literally, is not in the image. Whether one that
+// follows symbolic links is in it never is a question: they cannot leave it.
+func (t *Tree) checkClimb(destination string) error {
+	if !climbs(destination) {
+		return nil
+	}
+	outside := t.shown(destination)
+	for p := outside; ; p = path.Dir(p) {
+		if _, err := kernel.StatPath(kernel.CWD, p); err == nil {
+			if p == outside {
+				return message.Errorf("can't bind: %s not subdirectory of %s", outside, t.path)
+			}
+			missing, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(outside, p), "/"), "/")
+			return message.Errorf("can't mkdir: %s not subdirectory of %s", path.Join(p, missing), t.path)
+		}
+		if p == "/" {
+			return message.Errorf("can't mkdir: %s not subdirectory of %s", outside, t.path)
+		}
+	}
+}
+
+// name returns a new name in the scratch directory.
+func (t *Tree) name(kind string) string {
+	t.made++
+	return fmt.Sprintf("%s-%d", kind, t.made)
+}

@@ -1,0 +1,58 @@
+package container
+
+import (
+	"ch-run/internal/early"
+	"ch-run/internal/kernel"
+	"ch-run/internal/message"
+)
+
+// features says what this version has whatever the kernel.
+var features = map[string]bool{
+	"extglob":      true,
+	"seccomp":      false,
+	"squash":       false,
+	"cdi":          false,
+	"join-handles": false,
+}
+
+// kernelFeatures are those that --feature offers and the kernel decides.
+var kernelFeatures = []kernel.Feature{kernel.Overlayfs, kernel.TmpfsXattrs}
+
+// NeedsNamespaces says whether the feature can be found out about only in a container's namespaces.
+func NeedsNamespaces(name string) bool {
+	for _, f := range kernelFeatures {
+		if f.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// HasFeature says whether the feature is available to the caller on this host.
+//
+// Preconditions: where NeedsNamespaces, the process is in the namespaces that package early made.
+func HasFeature(name string, caller early.Caller, log *message.Log) (bool, error) {
+	if has, known := features[name]; known {
+		return has, nil
+	}
+	for _, f := range kernelFeatures {
+		if f.Name != name {
+			continue
+		}
+		p := &Plan{UID: caller.EUID, GID: caller.EGID}
+		if err := p.enterNamespaces(caller, log); err != nil {
+			log.Verbose("%v", err)
+			return false, nil
+		}
+		scratch, err := kernel.ScratchRoot()
+		if err != nil {
+			return false, message.Wrap(err, "can't mount tmpfs at %s", "/")
+		}
+		if err := f.Check(scratch); err != nil {
+			log.Verbose("%v", err)
+			return false, nil
+		}
+		return true, nil
+	}
+	return false, message.Errorf("unknown feature: %s", name)
+}

@@ -1,0 +1,229 @@
+package container
+
+import (
+	"os"
+	"strings"
+
+	"ch-run/internal/bind"
+	"ch-run/internal/early"
+	"ch-run/internal/environ"
+	"ch-run/internal/kernel"
+	"ch-run/internal/message"
+)
+
+// Run makes the container and becomes the command. It returns only if that fails.
+//
+// Preconditions: the process is in the namespaces that package early made, and the calling goroutine is
+// locked to the main thread.
+func (p *Plan) Run(caller early.Caller, log *message.Log) error {
+	if err := p.enterNamespaces(caller, log); err != nil {
+		return err
+	}
+	kernel.Umask(0) // modes are what this program says; package early restores the caller's
+	root, scratch, err := p.assemble(log)
+	if err != nil {
+		return err
+	}
+	if err := p.adaptEnvironment(root, log); err != nil {
+		return err
+	}
+	quiet, err := openNull(log)
+	if err != nil {
+		return err
+	}
+	log.Debug("pivoting into container")
+	if err := kernel.Pivot(root, scratch); err != nil {
+		return message.Wrap(err, "can't pivot_root(2)")
+	}
+	if err := p.changeDirectory(); err != nil {
+		return err
+	}
+	return p.execute(quiet, log)
+}
+
+// enterNamespaces completes the inner user namespace, or says why there is none.
+func (p *Plan) enterNamespaces(caller early.Caller, log *message.Log) error {
+	_, step, err := early.Namespaces()
+	if err == nil {
+		log.Debug("namespaces: %d:%d -> 0:0 -> %d:%d", caller.EUID, caller.EGID, p.UID, p.GID)
+		var file string
+		file, err = kernel.MapIDs(p.UID, p.GID)
+		step = early.Step(file)
+	}
+	if err == nil {
+		return nil
+	}
+	executable, _ := os.Executable()
+	host := kernel.Host{Proc: "/proc", Executable: executable, UID: caller.EUID, Entered: step != early.FirstStep}
+	e := message.Wrap(err, "can't init user+mount namespaces: %s", step)
+	if why := host.WhyNoNamespaces(err); why != "" {
+		e = e.Hint("%s", why)
+	}
+	return e
+}
+
+// assemble builds the container's file system tree, in the order in which things have to happen.
+func (p *Plan) assemble(log *message.Log) (root, scratch kernel.FD, err error) {
+	log.Debug("creating container filesystem tree")
+	sources, err := bind.Sources(p.Mounts)
+	if err != nil {
+		return -1, -1, err
+	}
+	scratch, err = kernel.ScratchRoot()
+	if err != nil {
+		return -1, -1, message.Wrap(err, "can't mount tmpfs at %s", "/")
+	}
+	tree, err := bind.Attach(p.Image.Handle, scratch, p.Image.Path, p.Writing)
+	if err != nil {
+		return -1, -1, err
+	}
+	if p.Writing == bind.InOverlay {
+		log.Verbose("overlaying tmpfs for --write-fake (%s)", p.OverlaySize)
+	}
+	if err := tree.Prepare(sources, p.OverlaySize); err != nil {
+		return -1, -1, err
+	}
+	if err := tree.Mount(sources, log); err != nil {
+		return -1, -1, err
+	}
+	return tree.Root(), scratch, nil
+}
+
+// adaptEnvironment turns the caller's environment into that of the command, except for the value of PWD.
+func (p *Plan) adaptEnvironment(root kernel.FD, log *message.Log) error {
+	env := p.Environment
+	if _, ok := env.Get("PWD"); !ok {
+		env.Set("PWD", "/") // see changeDirectory
+	}
+	env.Set("HOME", p.home(root))
+	if !env.AppendToPath("/bin") {
+		log.Warning("$PATH not set")
+	}
+	env.Unset("TMPDIR")
+	for _, c := range p.Changes {
+		if c.IsUnset {
+			for _, name := range env.UnsetMatching(c.Unset) {
+				log.Verbose("environment: unset %s", name)
+			}
+			continue
+		}
+		assignments, err := c.assignments(root)
+		if err != nil {
+			return err
+		}
+		for _, a := range assignments {
+			value := a.Value
+			if c.Expand {
+				value = env.Expand(value)
+			}
+			log.Verbose("environment: %s=%s", a.Name, value)
+			env.Set(a.Name, value)
+		}
+	}
+	env.Set("CH_RUNNING", "Weird Al Yankovic")
+	return nil
+}
+
+func (p *Plan) home(root kernel.FD) string {
+	if p.Home != "" {
+		return p.Home
+	}
+	fd, err := kernel.HandleInRoot(root, "/root")
+	if err != nil {
+		return "/"
+	}
+	defer fd.Close()
+	if st, err := fd.Stat(); err != nil || !st.IsDir() {
+		return "/"
+	}
+	return "/root"
+}
+
+func (c Change) assignments(root kernel.FD) ([]environ.Assignment, error) {
+	if !c.FromImage {
+		return c.Assignments, nil
+	}
+	fd, err := kernel.HandleInRoot(root, imageEnvironment)
+	if err != nil {
+		return nil, message.Wrap(err, "can't open: %s", imageEnvironment)
+	}
+	defer fd.Close()
+	data, err := kernel.ReadFile(kernel.CWD, fd.Path())
+	if err != nil {
+		return nil, message.Wrap(err, "can't open: %s", imageEnvironment)
+	}
+	return environ.Parse(data, c.Delimiter, imageEnvironment)
+}
+
+// openNull opens the host's /dev/null if --quiet is to silence the command.
+func openNull(log *message.Log) (kernel.FD, error) {
+	if log.Verbosity > -2 {
+		return -1, nil
+	}
+	fd, err := kernel.OpenNull()
+	if err != nil {
+		return -1, message.Wrap(err, "can't open: /dev/null")
+	}
+	return fd, nil
+}
+
+func (p *Plan) changeDirectory() error {
+	if p.Directory != "" {
+		if err := kernel.Chdir(p.Directory); err != nil {
+			return message.Wrap(err, "can't cd to %s", p.Directory)
+		}
+	}
+	directory, err := kernel.Getcwd()
+	if err != nil {
+		return message.Wrap(err, "can't get working directory")
+	}
+	// Unless --unset-env removed it.
+	if _, ok := p.Environment.Get("PWD"); ok {
+		p.Environment.Set("PWD", directory)
+	}
+	return nil
+}
+
+// An ExecError is a command that could not be executed: exit status 49.
+type ExecError struct{ message *message.Error }
+
+func (e ExecError) Error() string { return e.message.Error() }
+
+// Unwrap makes the message's place in the source known to package message.
+func (e ExecError) Unwrap() error { return e.message }
+
+func (p *Plan) execute(null kernel.FD, log *message.Log) error {
+	log.Verbose("executing: %s", message.Quote(p.Command))
+	log.Reprint()
+	streams := early.Streams{Stdout: log.Verbosity <= -2, Stderr: log.Verbosity <= -3}
+	for target, redirect := range []bool{false, streams.Stdout, streams.Stderr} {
+		if !redirect {
+			continue
+		}
+		if err := kernel.Redirect(null, target); err != nil {
+			return message.Wrap(err, "can't redirect standard stream %d", target)
+		}
+	}
+	err := early.Exec(p.candidates(), p.Command, p.Environment.Entries(), streams)
+	return ExecError{message.Wrap(err, "can't execve(2): %s", p.Command[0])}
+}
+
+// candidates returns the files that the command can be, in the order in which execvp(3) tries them.
+func (p *Plan) candidates() []string {
+	name := p.Command[0]
+	if name == "" || strings.Contains(name, "/") {
+		return []string{name}
+	}
+	search, ok := p.Environment.Get("PATH")
+	if !ok {
+		search = "/bin:/usr/bin" // what the C library takes instead
+	}
+	var list []string
+	for directory := range strings.SplitSeq(search, ":") {
+		if directory == "" {
+			directory = "."
+		}
+		list = append(list, directory+"/"+name)
+	}
+	return list
+}

@@ -1,0 +1,279 @@
+// The constructor and the final exec. Plain C because unshare(2) refuses CLONE_NEWUSER to a process
+// with more than one thread, and the Go runtime has several before main(); because the runtime
+// changes signal dispositions and limits before Go code can see what they were; and because the
+// restoration must end in execve(2) on one and the same thread.
+
+#define _GNU_SOURCE
+#include "early.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+extern char **environ;
+
+// The kernel's signal set and struct sigaction: the C libraries hide the signals that they use
+// themselves, and the caller may have ignored those too.
+enum { SIGNALS = 64 };
+struct kernel_sigaction {
+    void (*handler)(int);
+    unsigned long flags;
+    void (*restorer)(void);
+    uint64_t mask;
+};
+
+struct early_state early_state;
+const char *const early_mark = "ch-run:launch";
+
+// What Go, or the pinning, disturbs.
+static struct {
+    uint64_t ignored, mask;
+    struct rlimit nofile;
+    int pdeathsig;
+    mode_t umask;
+    int closed[3];
+    unsigned long affinity[128]; // 8,192 CPUs
+    long affinity_size;          // bytes; 0 if it was not changed
+} saved;
+
+// The options that a launch without --join may have. Everything else (--help, an abbreviation, a
+// misspelling) makes the constructor leave the namespaces to the decision of the Go code, which
+// then starts this executable anew. A test compares these with the table in internal/cli.
+static const char *const long_plain[] = {"env-no-expand", "home", "no-passwd", "private-tmp", "quiet",
+    "set-env", "set-env0", "unsafe", "verbose", "write", "write-fake", NULL};
+static const char *const long_argument[] = {"bind", "cd", "gid", "mount", "storage", "uid", "unset-env", NULL};
+static const char short_plain[] = "qtvw", short_argument[] = "bcgmsu", short_optional[] = "W";
+
+static int listed(const char *const *list, const char *name, size_t length)
+{
+    for (; *list; list++)
+        if (strlen(*list) == length && memcmp(*list, name, length) == 0)
+            return 1;
+    return 0;
+}
+
+// How many arguments the option WORD takes up, itself included; 0 if it is not one of those above.
+static int option_words(const char *word)
+{
+    if (word[1] == '-') {
+        const char *name = word + 2, *equals = strchr(name, '=');
+        size_t length = equals ? (size_t)(equals - name) : strlen(name);
+        if (listed(long_argument, name, length))
+            return equals ? 1 : 2;
+        return listed(long_plain, name, length) ? 1 : 0;
+    }
+    for (const char *c = word + 1; *c; c++) {
+        if (strchr(short_argument, *c))
+            return c[1] ? 1 : 2;
+        if (strchr(short_optional, *c))
+            return 1;
+        if (!strchr(short_plain, *c))
+            return 0;
+    }
+    return 1;
+}
+
+// Whether the arguments are, beyond doubt, those of a launch in namespaces of its own.
+int early_scan(int argc, char **argv)
+{
+    int operands = 0;
+    for (int i = 1; i < argc;) {
+        const char *word = argv[i];
+        if (strcmp(word, "--") == 0)
+            return 1;
+        if (word[0] != '-' || word[1] == 0) {
+            if (++operands == 2)
+                return 1;
+            i++;
+            continue;
+        }
+        int words = option_words(word);
+        if (words == 0)
+            return 0;
+        i += words;
+    }
+    return 0;
+}
+
+// musl calls constructors without arguments. The kernel puts argc, argv[] and the environment
+// next to each other on the stack (System V ABI, "Process Initialization"), so argc is the word
+// that, walking down from the environment, equals the number of pointers passed.
+static int find_arguments(char ***argv)
+{
+    char **end = environ - 1;
+    intptr_t n = 0;
+    while ((intptr_t)end[-1 - n] != n)
+        n++;
+    *argv = end - n;
+    return (int)n;
+}
+
+static void save(void)
+{
+    for (int s = 1; s <= SIGNALS; s++) {
+        struct kernel_sigaction a;
+        if (syscall(SYS_rt_sigaction, s, NULL, &a, sizeof a.mask) == 0 && a.handler == SIG_IGN)
+            saved.ignored |= UINT64_C(1) << (s - 1);
+    }
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &saved.mask, sizeof saved.mask);
+    getrlimit(RLIMIT_NOFILE, &saved.nofile);
+    prctl(PR_GET_PDEATHSIG, &saved.pdeathsig);
+    umask(saved.umask = umask(0));
+    for (int fd = 0; fd < 3; fd++)
+        saved.closed[fd] = fcntl(fd, F_GETFD) == -1;
+
+    early_state.privileged = getauxval(AT_SECURE) != 0;
+    getresuid(&early_state.ruid, &early_state.euid, &early_state.suid);
+    getresgid(&early_state.rgid, &early_state.egid, &early_state.sgid);
+}
+
+// Stay on this CPU for the launch: the threads of the Go runtime then need no wake-up of another.
+static void pin(void)
+{
+    unsigned long one[sizeof saved.affinity / sizeof saved.affinity[0]] = {0};
+    const unsigned bits = 8 * sizeof one[0];
+    int cpu = sched_getcpu();
+    long size = syscall(SYS_sched_getaffinity, 0, sizeof saved.affinity, saved.affinity);
+    if (cpu < 0 || size <= 0 || (size_t)cpu >= 8 * (size_t)size)
+        return;
+    one[cpu / bits] |= 1UL << (cpu % bits);
+    if (syscall(SYS_sched_setaffinity, 0, (size_t)size, one) == 0)
+        saved.affinity_size = size;
+}
+
+// Let signals wait until the command is there to receive them: the Go runtime would drop some
+// (USR1), and turn others into something else (QUIT into a stack trace). INT, TERM and HUP end a
+// launch as they would end any program, unless the caller ignores them.
+static void block_signals(void)
+{
+    static const int open[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGTSTP, SIGTTIN, SIGTTOU,
+        SIGCONT, SIGCHLD, SIGURG, SIGWINCH};
+    static const int deadly[] = {SIGINT, SIGTERM, SIGHUP};
+    uint64_t mask = ~UINT64_C(0);
+    for (size_t i = 0; i < sizeof open / sizeof *open; i++)
+        mask &= ~(UINT64_C(1) << (open[i] - 1));
+    for (size_t i = 0; i < sizeof deadly / sizeof *deadly; i++)
+        if (!(saved.ignored >> (deadly[i] - 1) & 1))
+            mask &= ~(UINT64_C(1) << (deadly[i] - 1));
+    mask |= saved.mask;
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof mask);
+}
+
+static int write_file(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    ssize_t written = write(fd, text, strlen(text));
+    int error = errno;
+    close(fd);
+    errno = error;
+    return written < 0 ? -1 : 0;
+}
+
+// The outer user namespace maps the caller to 0, the inner one will map 0 to the container's IDs
+// (user_namespaces(7)). The inner maps are left to Go, which knows the options --uid and --gid;
+// the inner namespace can be created only once the outer maps are written.
+static void make_namespaces(void)
+{
+    char uid_map[32], gid_map[32];
+    snprintf(uid_map, sizeof uid_map, "0 %u 1\n", (unsigned)early_state.euid);
+    snprintf(gid_map, sizeof gid_map, "0 %u 1\n", (unsigned)early_state.egid);
+
+    int failed = (early_state.step = EARLY_OUTER, unshare(CLONE_NEWUSER))
+        || (early_state.step = EARLY_SETGROUPS, write_file("/proc/self/setgroups", "deny"))
+        || (early_state.step = EARLY_UID_MAP, write_file("/proc/self/uid_map", uid_map))
+        || (early_state.step = EARLY_GID_MAP, write_file("/proc/self/gid_map", gid_map))
+        || (early_state.step = EARLY_INNER, unshare(CLONE_NEWUSER | CLONE_NEWNS));
+    if (failed)
+        early_state.error = errno;
+    else
+        early_state.step = EARLY_DONE;
+}
+
+// A starting Go runtime opens a handful of files about the machine and its cgroup, and reads the whole
+// mount table, to decide on a number of threads that the pinning has decided already (4 % of a
+// launch, more where the host has many mounts). It does without what it cannot open, so it finds
+// no descriptor free. Package early raises the limit again, before any other package needs a file.
+static void deny_files(void)
+{
+    struct rlimit few = {.rlim_cur = 3, .rlim_max = saved.nofile.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &few);
+}
+
+__attribute__((constructor)) static void early_main(void)
+{
+    char **argv;
+    int argc = find_arguments(&argv);
+
+    save();
+    early_state.relaunched = argc >= 2 && strcmp(argv[0], early_mark) == 0;
+    if (early_state.privileged || early_state.ruid != early_state.euid || early_state.rgid != early_state.egid)
+        return; // Go refuses to go on
+    if (early_state.relaunched || early_scan(argc, argv)) {
+        pin();
+        block_signals();
+        make_namespaces();
+        deny_files();
+    }
+}
+
+// Gives the process back to the caller's settings. Dispositions come before the mask, so that a
+// signal which arrived during the launch acts as it would have on any other program.
+static void restore(int flags)
+{
+    for (int s = 1; s <= SIGNALS; s++) {
+        struct kernel_sigaction a = {.handler = saved.ignored >> (s - 1) & 1 ? SIG_IGN : SIG_DFL};
+        syscall(SYS_rt_sigaction, s, &a, NULL, sizeof a.mask);
+    }
+    setrlimit(RLIMIT_NOFILE, &saved.nofile);
+    prctl(PR_SET_PDEATHSIG, saved.pdeathsig);
+    umask(saved.umask);
+    // The Go runtime opens /dev/null on standard streams that are closed.
+    for (int fd = 0; fd < 3; fd++)
+        if (saved.closed[fd] && !(fd == 1 && flags & EARLY_KEEP_STDOUT) && !(fd == 2 && flags & EARLY_KEEP_STDERR))
+            fcntl(fd, F_SETFD, FD_CLOEXEC);
+    if (saved.affinity_size)
+        syscall(SYS_sched_setaffinity, 0, (size_t)saved.affinity_size, saved.affinity);
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &saved.mask, NULL, sizeof saved.mask);
+}
+
+// Executes the first of CANDIDATES that can be, as execvp(3) does: a file without a known format
+// is given to /bin/sh. Returns an errno value if none could.
+int early_exec(char **candidates, char **argv, char **envp, int flags)
+{
+    restore(flags);
+    if (flags & EARLY_NO_NEW_PRIVS && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+        return errno;
+
+    int denied = 0, error = ENOENT;
+    for (; *candidates; candidates++) {
+        execve(*candidates, argv, envp);
+        error = errno;
+        if (error == ENOEXEC) {
+            size_t argc = 0;
+            while (argv[argc])
+                argc++;
+            char *shell[argc + 3];
+            shell[0] = "/bin/sh";
+            shell[1] = *candidates;
+            memcpy(shell + 2, argv + (argc > 0), (argc - (argc > 0) + 1) * sizeof *argv);
+            execve(shell[0], shell, envp);
+            return error;
+        }
+        if (error == EACCES)
+            denied = 1;
+        else if (error != ENOENT && error != ENOTDIR && error != ENODEV && error != ESTALE && error != ETIMEDOUT)
+            return error;
+    }
+    return denied ? EACCES : error;
+}

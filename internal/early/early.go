@@ -1,0 +1,160 @@
+// Package early is what happens outside Go: an ELF constructor that runs before the Go runtime
+// starts, and the execve(2) that replaces it.
+//
+// # The constructor
+//
+// unshare(2) of a user namespace needs a process with one thread, so it must happen before the
+// runtime starts. The constructor saves what the runtime is about to disturb, scans the arguments
+// for anything that is not plainly a launch, and if it finds nothing pins the process to its
+// current CPU, holds back signals and creates the namespaces. It reports nothing and never fails;
+// [Namespaces] says how far it came.
+//
+// Where the scan declined and Go finds that a launch is wanted after all, [Relaunch] executes
+// this program again, marked so that the constructor does not scan. The two parsers therefore need
+// not agree for a launch to be right, only for it to be as quick as it can be.
+//
+// # The final exec
+//
+// [Exec] gives back what was saved and executes the command. What it restores belongs partly to the
+// thread (signal mask, CPU affinity, parent-death signal), so the calling goroutine must be locked
+// to the main thread, which keeps its identity through execve(2).
+package early
+
+/*
+#include <stdlib.h>
+#include "early.h"
+
+extern char **environ;
+*/
+import "C"
+
+import (
+	"os"
+	"strings"
+	"syscall"
+	"unsafe"
+)
+
+// init ends the constructor's denial of files. The soft limit is set to the hard one, as package
+// syscall does for every Go program; going through that package makes it forget the limit
+// that it found, which it would otherwise give to child processes.
+func init() {
+	var limit syscall.Rlimit
+	if asked, _, _ := Namespaces(); asked && syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) == nil {
+		limit.Cur = limit.Max
+		_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit) // the limit stays low: the next open reports it
+	}
+}
+
+// Step names a step of setting up the namespaces, for messages.
+type Step string
+
+// FirstStep is the step before which the process is still in the caller's namespaces.
+const FirstStep Step = "unshare(CLONE_NEWUSER)"
+
+// Caller is who started the process, in the namespaces that it was started in.
+type Caller struct {
+	UID, EUID, SUID uint32
+	GID, EGID, SGID uint32
+	// Privileged says that the kernel started the process in secure-execution mode: setuid,
+	// setgid or file capabilities (getauxval(3), AT_SECURE).
+	Privileged bool
+}
+
+// CallerIDs returns who started the process.
+func CallerIDs() Caller {
+	s := &C.early_state
+	return Caller{
+		UID: uint32(s.ruid), EUID: uint32(s.euid), SUID: uint32(s.suid),
+		GID: uint32(s.rgid), EGID: uint32(s.egid), SGID: uint32(s.sgid),
+		Privileged: s.privileged != 0,
+	}
+}
+
+// Args returns the arguments as the caller gave them, its argv[0] first.
+func Args() []string {
+	if C.early_state.relaunched != 0 {
+		return os.Args[1:]
+	}
+	return os.Args
+}
+
+// Environ returns the environment as inherited: in order, with duplicates and entries that
+// are not assignments, which [os.Environ] would lose.
+func Environ() []string {
+	var env []string
+	for p := C.environ; p != nil && *p != nil; p = (**C.char)(unsafe.Add(unsafe.Pointer(p), unsafe.Sizeof(*p))) {
+		env = append(env, C.GoString(*p))
+	}
+	return env
+}
+
+// Namespaces says whether the constructor was asked to create the namespaces, and if it was and
+// could not, at which step it failed and with which error. With asked true and err nil the process
+// is in an inner user namespace whose ID maps are still to be written (user_namespaces(7)), and in
+// a mount namespace of its own.
+func Namespaces() (asked bool, failed Step, err error) {
+	s := &C.early_state
+	if s.step == C.EARLY_NOT_ASKED {
+		return false, "", nil
+	}
+	if s.error == 0 {
+		return true, "", nil
+	}
+	return true, map[C.enum_early_step]Step{
+		C.EARLY_OUTER:     FirstStep,
+		C.EARLY_SETGROUPS: "write /proc/self/setgroups",
+		C.EARLY_UID_MAP:   "write /proc/self/uid_map",
+		C.EARLY_GID_MAP:   "write /proc/self/gid_map",
+		C.EARLY_INNER:     "unshare(CLONE_NEWUSER|CLONE_NEWNS)",
+	}[s.step], syscall.Errno(s.error)
+}
+
+// Relaunch executes this program again with args, with namespaces whatever the scan says. It
+// returns only if that failed.
+func Relaunch(args []string) error {
+	mark := C.GoString(C.early_mark)
+	return execute([]string{"/proc/self/exe"}, append([]string{mark}, args...), Environ(), 0)
+}
+
+// Streams says which standard streams the launch itself has set, so that [Exec] passes them on even
+// where the caller had closed them.
+type Streams struct{ Stdout, Stderr bool }
+
+// Exec restores what the constructor saved, sets no_new_privs and executes the first of candidates
+// that the kernel accepts, by the rules of execvp(3). It returns only if that failed; the
+// process must then do nothing but report and exit, as signals have their default effect again.
+//
+// Preconditions: the calling goroutine is locked to the main thread.
+func Exec(candidates, argv, env []string, set Streams) error {
+	flags := C.EARLY_NO_NEW_PRIVS
+	if set.Stdout {
+		flags |= C.EARLY_KEEP_STDOUT
+	}
+	if set.Stderr {
+		flags |= C.EARLY_KEEP_STDERR
+	}
+	return execute(candidates, argv, env, flags)
+}
+
+func execute(candidates, argv, env []string, flags int) error {
+	for _, list := range [][]string{candidates, argv, env} {
+		for _, s := range list {
+			if strings.IndexByte(s, 0) >= 0 {
+				return syscall.EINVAL
+			}
+		}
+	}
+	return syscall.Errno(C.early_exec(cStrings(candidates), cStrings(argv), cStrings(env), C.int(flags)))
+}
+
+// cStrings returns a NULL-terminated array in C memory, out of the garbage collector's sight. It is
+// never freed: the process is about to be replaced, or to exit.
+func cStrings(list []string) **C.char {
+	array := (**C.char)(C.calloc(C.size_t(len(list)+1), C.size_t(unsafe.Sizeof((*C.char)(nil)))))
+	elements := unsafe.Slice(array, len(list))
+	for i, s := range list {
+		elements[i] = C.CString(s)
+	}
+	return array
+}

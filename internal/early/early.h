@@ -1,0 +1,39 @@
+// What happens before the Go runtime starts, and the one step after it: see early.go.
+#ifndef CH_RUN_EARLY_H
+#define CH_RUN_EARLY_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum early_step {
+    EARLY_NOT_ASKED, // the constructor left the namespaces alone
+    EARLY_OUTER,     // unshare(2) of the outer user namespace
+    EARLY_SETGROUPS, // denying setgroups(2) in it
+    EARLY_UID_MAP,   // mapping its user ID
+    EARLY_GID_MAP,   // mapping its group ID
+    EARLY_INNER,     // unshare(2) of the inner user and mount namespaces
+    EARLY_DONE,      // all of the above happened
+};
+
+// The process as its caller made it. Written once, by the constructor.
+struct early_state {
+    enum early_step step; // where it stopped
+    int error;            // errno of that step, 0 if done or not asked
+    int relaunched;       // argv[0] is the mark, argv[1] the caller's argv[0]
+    int privileged;       // started setuid, setgid, or with file capabilities
+    uid_t ruid, euid, suid;
+    gid_t rgid, egid, sgid;
+};
+extern struct early_state early_state;
+
+extern const char *const early_mark;
+
+int early_scan(int argc, char **argv);
+
+#define EARLY_NO_NEW_PRIVS 1
+#define EARLY_KEEP_STDOUT 2
+#define EARLY_KEEP_STDERR 4
+int early_exec(char **candidates, char **argv, char **envp, int flags);
+
+#endif

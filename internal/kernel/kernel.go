@@ -1,0 +1,263 @@
+// Package kernel wraps the system calls that ch-run makes, one function each, and knows which
+// features the running kernel has.
+//
+// It is the only package besides internal/early that may import golang.org/x/sys/unix; a linter rule
+// keeps it so. File descriptors are passed as [FD], not as *os.File: the os package would
+// register them with the runtime's poller and give them finalizers, which a launch pays for and has
+// no use for. Errors are bare [syscall.Errno] values; callers say what they were doing.
+package kernel
+
+import (
+	"errors"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// An FD is an open file descriptor, always with the close-on-exec flag.
+type FD int
+
+// CWD stands for the current working directory where a directory is asked for.
+const CWD = FD(unix.AT_FDCWD)
+
+// Path returns a name for the open file that system calls take where they want a path. It leads to
+// the very file, mount included, whatever has since happened to the names that lead to
+// it (proc_pid_fd(5)).
+func (fd FD) Path() string { return "/proc/self/fd/" + strconv.Itoa(int(fd)) }
+
+// Close closes the descriptor.
+func (fd FD) Close() { _ = unix.Close(int(fd)) } // close(2) fails only on what was not open
+
+// retry repeats a system call that a signal interrupted.
+func retry(call func() error) error {
+	for {
+		if err := call(); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+func open(dir FD, path string, flags int, mode uint32) (FD, error) {
+	var fd int
+	err := retry(func() (err error) {
+		fd, err = unix.Openat(int(dir), path, flags|unix.O_CLOEXEC, mode)
+		return err
+	})
+	return FD(fd), err
+}
+
+// Handle opens path, relative to dir, as a reference only (open(2), O_PATH): for mounting and for
+// looking at, whatever its type and permissions. A symbolic link is followed.
+func Handle(dir FD, path string) (FD, error) { return open(dir, path, unix.O_PATH, 0) }
+
+// LinkHandle is [Handle] for path itself, should it be a symbolic link.
+func LinkHandle(dir FD, path string) (FD, error) {
+	return open(dir, path, unix.O_PATH|unix.O_NOFOLLOW, 0)
+}
+
+// DirectoryHandle is [Handle] for a directory; anything else is ENOTDIR.
+func DirectoryHandle(dir FD, path string) (FD, error) {
+	return open(dir, path, unix.O_PATH|unix.O_DIRECTORY, 0)
+}
+
+// ReadFile returns the content of the file at path, which need not be seekable.
+func ReadFile(dir FD, path string) ([]byte, error) {
+	fd, err := open(dir, path, unix.O_RDONLY|unix.O_NOCTTY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer fd.Close()
+	return fd.read(-1)
+}
+
+// ReadStart returns the first n bytes of the file at path, or fewer if it has fewer. It does not
+// wait for a FIFO's writer.
+func ReadStart(path string, n int) ([]byte, error) {
+	fd, err := open(CWD, path, unix.O_RDONLY|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer fd.Close()
+	return fd.read(n)
+}
+
+// read returns what is left of the file, up to limit bytes unless that is negative.
+func (fd FD) read(limit int) ([]byte, error) {
+	data := make([]byte, 0, 4096)
+	for limit < 0 || len(data) < limit {
+		if len(data) == cap(data) {
+			data = append(data, 0)[:len(data)]
+		}
+		room := data[len(data):cap(data)]
+		if limit >= 0 {
+			room = room[:min(len(room), limit-len(data))]
+		}
+		var n int
+		err := retry(func() (err error) {
+			n, err = unix.Read(int(fd), room)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		if n == 0 {
+			break
+		}
+		data = data[:len(data)+n]
+	}
+	return data, nil
+}
+
+// WriteFile writes text with one write(2), as the files in /proc/self want it, to a file that exists.
+func WriteFile(path, text string) error {
+	fd, err := open(CWD, path, unix.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer fd.Close()
+	return retry(func() error {
+		_, err := unix.Write(int(fd), []byte(text))
+		return err
+	})
+}
+
+// CreateFile makes a new regular file named name in dir. It follows no symbolic link.
+func CreateFile(dir FD, name string, content []byte, mode uint32) error {
+	fd, err := open(dir, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, mode)
+	if err != nil {
+		return err
+	}
+	defer fd.Close()
+	for len(content) > 0 {
+		n, err := unix.Write(int(fd), content)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		content = content[n:]
+	}
+	return nil
+}
+
+// Mkdir makes a directory.
+func Mkdir(dir FD, name string, mode uint32) error { return unix.Mkdirat(int(dir), name, mode) }
+
+// Symlink makes a symbolic link named name in dir.
+func Symlink(target string, dir FD, name string) error {
+	return unix.Symlinkat(target, int(dir), name)
+}
+
+// Readlink returns the target of the symbolic link name in dir.
+func Readlink(dir FD, name string) (string, error) {
+	for size := 256; ; size *= 2 {
+		target := make([]byte, size)
+		n, err := unix.Readlinkat(int(dir), name, target)
+		if err != nil {
+			return "", err
+		}
+		if n < size {
+			return string(target[:n]), nil
+		}
+	}
+}
+
+// Chmod sets the permissions of the open directory or file, which may be a mere handle.
+func Chmod(fd FD, mode uint32) error { return unix.Chmod(fd.Path(), mode) }
+
+// Umask sets the file mode creation mask.
+func Umask(mask int) { unix.Umask(mask) }
+
+// A Stat is what ch-run needs to know of a file.
+type Stat struct {
+	Device, Inode uint64
+	Mode          uint32 // type and permissions
+}
+
+// IsDir says whether it is a directory.
+func (s Stat) IsDir() bool { return s.Mode&unix.S_IFMT == unix.S_IFDIR }
+
+// IsSymlink says whether it is a symbolic link.
+func (s Stat) IsSymlink() bool { return s.Mode&unix.S_IFMT == unix.S_IFLNK }
+
+// IsRegular says whether it is a regular file.
+func (s Stat) IsRegular() bool { return s.Mode&unix.S_IFMT == unix.S_IFREG }
+
+// Permissions returns the mode without the type.
+func (s Stat) Permissions() uint32 { return s.Mode & 0o7777 }
+
+// StatPath returns the status of the file at path, relative to dir, following symbolic links.
+func StatPath(dir FD, path string) (Stat, error) { return stat(dir, path, 0) }
+
+// Stat returns the status of the open file.
+func (fd FD) Stat() (Stat, error) { return stat(fd, "", unix.AT_EMPTY_PATH) }
+
+func stat(dir FD, path string, flags int) (Stat, error) {
+	var st unix.Stat_t
+	err := retry(func() error { return unix.Fstatat(int(dir), path, &st, flags) })
+	return Stat{Device: uint64(st.Dev), Inode: st.Ino, Mode: st.Mode}, err
+}
+
+// Names returns the names in the directory, which may be open as a mere handle, unsorted and without
+// the dot entries.
+func Names(dir FD) ([]string, error) {
+	fd, err := open(dir, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer fd.Close()
+	var names []string
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := unix.ReadDirent(int(fd), buffer)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if n <= 0 || err != nil {
+			return names, err
+		}
+		_, _, names = unix.ParseDirent(buffer[:n], -1, names)
+	}
+}
+
+// Chdir changes the working directory.
+func Chdir(path string) error { return unix.Chdir(path) }
+
+// Getcwd returns the working directory.
+func Getcwd() (string, error) { return unix.Getwd() }
+
+// Redirect makes the standard stream number target refer to what fd does.
+func Redirect(fd FD, target int) error { return unix.Dup3(int(fd), target, 0) }
+
+// OpenNull opens /dev/null for writing.
+func OpenNull() (FD, error) { return open(CWD, "/dev/null", unix.O_WRONLY, 0) }
+
+// Access says whether the caller may execute the file at path.
+func Access(path string) bool { return unix.Access(path, unix.X_OK) == nil }
+
+// SendDatagram sends data to the Unix domain socket at path, and never waits: a log daemon that is
+// stuck must not hold up a job. Stream sockets are tried too, as syslog(3) does. The data are made
+// only if somebody listens.
+func SendDatagram(path string, data func() []byte) error {
+	for _, kind := range []int{unix.SOCK_DGRAM, unix.SOCK_STREAM} {
+		fd, err := unix.Socket(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+		if err != nil {
+			return err
+		}
+		err = unix.Connect(fd, &unix.SockaddrUnix{Name: path})
+		if err == nil {
+			err = unix.Sendto(fd, data(), unix.MSG_NOSIGNAL, nil)
+		}
+		FD(fd).Close()
+		if !errors.Is(err, syscall.EPROTOTYPE) {
+			return err
+		}
+	}
+	return syscall.EPROTOTYPE
+}
+
+// Name returns the path by which the kernel knows the open file in the current mount namespace and root
+// directory (proc_pid_fd(5)).
+func (fd FD) Name() (string, error) { return Readlink(CWD, fd.Path()) }

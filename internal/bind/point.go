@@ -199,17 +199,18 @@ func (t *Tree) makeLate(s Source) (kernel.FD, error) {
 	}
 	first, _, _ := strings.Cut(p.rest, "/")
 	first = path.Join(p.ancestor, first)
-	var cover *mounted
+	var cover *Source
+	var where string
 	for i := range t.mounted {
-		if within(p.ancestor, t.mounted[i].inside) {
-			cover = &t.mounted[i]
+		if landing := t.landing(t.mounted[i]); within(p.ancestor, landing) {
+			cover, where = &t.mounted[i], landing
 		}
 	}
 	switch {
 	case cover == nil:
 		return -1, message.Errorf("can't bind: destination not found: %s", t.shown(s.Destination))
-	case !cover.private:
-		return -1, message.Errorf("can't mkdir: %s under existing bind-mount %s", t.shown(first), t.shown(cover.inside))
+	case cover.Kind != Tmpfs:
+		return -1, message.Errorf("can't mkdir: %s under existing bind-mount %s", t.shown(first), t.shown(where))
 	}
 	if err := t.makeInPlace(p); err != nil {
 		return -1, err

@@ -28,13 +28,7 @@ type Tree struct {
 	path    string    // of the image, for messages
 	writing Writing
 	made    int       // number of names used up in scratch
-	mounted []mounted // in order
-}
-
-// mounted is a mount that has been made.
-type mounted struct {
-	inside  string // resolved path in the container
-	private bool   // a tmpfs of the container's own
+	mounted []Source  // in order
 }
 
 // Attach mounts an image on the scratch tmpfs and returns the tree of it.
@@ -140,11 +134,7 @@ func (t *Tree) mount(s Source) error {
 		return t.noDestination(s, err)
 	}
 	defer point.Close()
-	inside, err := t.inside(point)
-	if err != nil {
-		return message.Wrap(err, "can't bind: can't find out where %s is", t.shown(s.Destination))
-	}
-	if inside == "/" {
+	if same, err := sameFile(point, t.root); err != nil || same {
 		return message.Errorf("can't bind: %s not subdirectory of %s", t.shown(s.Destination), t.path)
 	}
 
@@ -162,7 +152,7 @@ func (t *Tree) mount(s Source) error {
 	if err != nil {
 		return err
 	}
-	t.mounted = append(t.mounted, mounted{inside, s.Kind == Tmpfs})
+	t.mounted = append(t.mounted, s)
 	return nil
 }
 
@@ -231,11 +221,7 @@ func (t *Tree) bindThenProtect(s Source, point kernel.FD) error {
 		return message.Wrap(err, "can't find bind-mount %s again", shown)
 	}
 	defer top.Close()
-	want, err := s.handle.Stat()
-	if err != nil {
-		return message.Wrap(err, "can't stat: %s", s.Source)
-	}
-	if got, err := top.Stat(); err != nil || got.Device != want.Device || got.Inode != want.Inode {
+	if same, err := sameFile(top, s.handle); err != nil || !same {
 		return message.Errorf("can't find bind-mount %s again: the image was changed meanwhile", shown)
 	}
 	if err := kernel.MakeReadOnly(top); err != nil {
@@ -243,6 +229,15 @@ func (t *Tree) bindThenProtect(s Source, point kernel.FD) error {
 			Hint("the host's mount has the flags %s, which may be locked", kernel.MountFlags(top))
 	}
 	return nil
+}
+
+func sameFile(a, b kernel.FD) (bool, error) {
+	x, err := a.Stat()
+	if err != nil {
+		return false, err
+	}
+	y, err := b.Stat()
+	return x.Device == y.Device && x.Inode == y.Inode, err
 }
 
 // explainMount adds to the error of a bind what its reason does not tell.

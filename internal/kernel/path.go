@@ -50,12 +50,12 @@ func throughFile(root FD, open func(*os.File) (*os.File, error)) (FD, error) {
 		return -1, err
 	}
 	rootFile := os.NewFile(uintptr(duplicate), "root")
-	defer rootFile.Close()
+	defer func() { _ = rootFile.Close() }()
 	opened, err := open(rootFile)
 	if err != nil {
 		return -1, errnoOf(err)
 	}
-	defer opened.Close()
+	defer func() { _ = opened.Close() }()
 	fd, err := unix.FcntlInt(opened.Fd(), unix.F_DUPFD_CLOEXEC, 3)
 	return FD(fd), err
 }

@@ -1,0 +1,63 @@
+# ch-run: see README.md. "make help" lists the targets.
+
+VERSION := $(shell git describe --always --dirty --match 'v*' 2>/dev/null || echo unknown)
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+# Static, with musl where it is installed (it starts faster), else with glibc.
+export CC := $(shell command -v musl-gcc || command -v gcc || echo cc)
+export CGO_ENABLED := 1
+export GOTOOLCHAIN := auto
+GO_FLAGS := -trimpath -tags netgo,osusergo
+LD_FLAGS := -s -w -linkmode external -extldflags "-static" -X main.version=$(VERSION)
+LINTER := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+ARM64 := GOARCH=arm64 CC=aarch64-linux-gnu-gcc
+
+.PHONY: help build run test check bench install clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+
+build: ## make bin/ch-run, one static executable
+	@scripts/deps build
+	go build $(GO_FLAGS) -ldflags '$(LD_FLAGS)' -o bin/ch-run ./cmd/ch-run
+
+run: build ## set up everything and run a command in an example image
+	@scripts/deps run
+	@test -x build/busybox/bin/busybox || examples/busybox/build build/busybox
+	bin/ch-run build/busybox -- sh -c \
+	  'echo "I am $$(id -un) ($$(id -u):$$(id -g)) on $$(hostname), in $$(pwd) of an image that holds:"; ls /'
+
+test: build ## run every test
+	@scripts/deps test
+	go test ./...
+
+check: ## format, vet, linters, and a cross build for arm64
+	@scripts/deps check
+	@files=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$files" || { echo "gofmt would change: $$files"; exit 1; }
+	go vet ./...
+	CGO_ENABLED=0 go run $(LINTER) run
+	shellcheck scripts/deps .ci/run $$(git ls-files 'examples/*/build')
+	env $(ARM64) go build $(GO_FLAGS) -ldflags '$(LD_FLAGS)' -o build/ch-run.arm64 ./cmd/ch-run
+	file build/ch-run.arm64 | grep -q 'ARM aarch64.*statically linked'
+
+bench: build ## compare start-up with Charliecloud's C ch-run and bubblewrap
+	@scripts/deps bench
+	go run ./test/bench
+
+build/ch-run.1: doc/ch-run.1.scd
+	@scripts/deps man
+	@mkdir -p build
+	scdoc < $< > $@
+
+install: build build/ch-run.1 ## install below PREFIX (default /usr/local)
+	install -D -m 755 bin/ch-run $(DESTDIR)$(PREFIX)/bin/ch-run
+	install -D -m 644 build/ch-run.1 $(DESTDIR)$(PREFIX)/share/man/man1/ch-run.1
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
+	  $(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	go run ./scripts/completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ch-run
+	go run ./scripts/completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_ch-run
+	go run ./scripts/completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/ch-run.fish
+
+clean: ## remove what the other targets made
+	rm -rf bin build

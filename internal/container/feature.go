@@ -44,11 +44,11 @@ func HasFeature(name string, caller early.Caller, log *message.Log) (bool, error
 			log.Verbose("%v", err)
 			return false, nil
 		}
-		scratch, err := kernel.ScratchRoot()
+		scratch, err := kernel.NewScratch()
 		if err != nil {
 			return false, message.Wrap(err, "can't mount tmpfs at %s", "/")
 		}
-		if err := f.Check(scratch); err != nil {
+		if err := f.Check(scratch.Directory); err != nil {
 			log.Verbose("%v", err)
 			return false, nil
 		}

@@ -20,7 +20,11 @@ func (p *Plan) Run(caller early.Caller, log *message.Log) error {
 		return err
 	}
 	kernel.Umask(0) // modes are what this program says; package early restores the caller's
-	root, scratch, err := p.assemble(log)
+	scratch, err := kernel.NewScratch()
+	if err != nil {
+		return message.Wrap(err, "can't mount tmpfs at %s", "/")
+	}
+	root, err := p.assemble(scratch.Directory, log)
 	if err != nil {
 		return err
 	}
@@ -32,7 +36,7 @@ func (p *Plan) Run(caller early.Caller, log *message.Log) error {
 		return err
 	}
 	log.Debug("pivoting into container")
-	if err := kernel.Pivot(root, scratch); err != nil {
+	if err := scratch.Pivot(root); err != nil {
 		return message.Wrap(err, "can't pivot_root(2)")
 	}
 	if err := p.changeDirectory(); err != nil {
@@ -62,31 +66,28 @@ func (p *Plan) enterNamespaces(caller early.Caller, log *message.Log) error {
 	return e
 }
 
-// assemble builds the container's file system tree, in the order in which things have to happen.
-func (p *Plan) assemble(log *message.Log) (root, scratch kernel.FD, err error) {
+// assemble builds the container's file system tree in scratch, in the order in which things have to
+// happen, and returns the mount that is its root.
+func (p *Plan) assemble(scratch kernel.FD, log *message.Log) (root kernel.FD, err error) {
 	log.Debug("creating container filesystem tree")
 	sources, err := bind.Sources(p.Mounts)
 	if err != nil {
-		return -1, -1, err
-	}
-	scratch, err = kernel.ScratchRoot()
-	if err != nil {
-		return -1, -1, message.Wrap(err, "can't mount tmpfs at %s", "/")
+		return -1, err
 	}
 	tree, err := bind.Attach(p.Image.Handle, scratch, p.Image.Path, p.Writing)
 	if err != nil {
-		return -1, -1, err
+		return -1, err
 	}
 	if p.Writing == bind.InOverlay {
 		log.Verbose("overlaying tmpfs for --write-fake (%s)", p.OverlaySize)
 	}
 	if err := tree.Prepare(sources, p.OverlaySize); err != nil {
-		return -1, -1, err
+		return -1, err
 	}
 	if err := tree.Mount(sources, log); err != nil {
-		return -1, -1, err
+		return -1, err
 	}
-	return tree.Root(), scratch, nil
+	return tree.Root(), nil
 }
 
 // adaptEnvironment turns the caller's environment into that of the command, except for the value of PWD.

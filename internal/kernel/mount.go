@@ -100,14 +100,40 @@ func Tmpfs(dst FD, options string) error {
 	return unix.Mount("tmpfs", dst.Path(), "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, options)
 }
 
-// ScratchRoot mounts a tmpfs on top of the root directory and returns its root. Nothing is hidden by it,
-// since a lookup that starts at "/" starts below what is mounted there; only ".." at the root
-// steps onto it (path_resolution(7)).
-func ScratchRoot() (FD, error) {
+// Scratch is room for a container's mounts while they are made.
+type Scratch struct {
+	Directory FD // an empty directory on a tmpfs
+	top       FD // the mount that hides it
+}
+
+// NewScratch mounts the scratch tmpfs on top of the root directory. Nothing is hidden by it, since a
+// lookup that starts at "/" starts below what is mounted there; only ".." at the root steps onto it
+// (path_resolution(7)). Nor does it appear in a recursive bind mount of the root directory:
+// the outer one of two tmpfs is unbindable (mount_namespaces(7)); the inner one is not, so that what is
+// in it can be bound.
+func NewScratch() (s Scratch, err error) {
 	if err := unix.Mount("tmpfs", "/", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755"); err != nil {
-		return -1, err
+		return s, err
 	}
-	return DirectoryHandle(CWD, "/..")
+	if s.top, err = DirectoryHandle(CWD, "/.."); err != nil {
+		return s, err
+	}
+	if err := unix.Mount("", s.top.Path(), "", unix.MS_UNBINDABLE, ""); err != nil {
+		return s, err
+	}
+	if err := Mkdir(s.top, "scratch", 0o755); err != nil {
+		return s, err
+	}
+	directory, err := DirectoryHandle(s.top, "scratch")
+	if err != nil {
+		return s, err
+	}
+	defer directory.Close()
+	if err := Tmpfs(directory, "mode=755"); err != nil {
+		return s, err
+	}
+	s.Directory, err = DirectoryHandle(s.top, "scratch")
+	return s, err
 }
 
 // An Overlay is what overlayfs merges: Lower, the topmost first, and Upper unless that is nil.
@@ -208,9 +234,9 @@ func explained(context int, err error) error {
 	return &ExplainedError{errno, strings.Join(texts, "; ")}
 }
 
-// Pivot makes root, a mount below the tree of scratch (see [ScratchRoot]), the root directory of the
-// process and the only tree in its mount namespace.
-func Pivot(root, scratch FD) error {
+// Pivot makes root, a mount in the scratch directory, the root directory of the process, and the only
+// tree in its mount namespace.
+func (s Scratch) Pivot(root FD) error {
 	if err := unix.Fchdir(int(root)); err != nil {
 		return err
 	}
@@ -222,7 +248,7 @@ func Pivot(root, scratch FD) error {
 	if errors.Is(err, unix.EINVAL) {
 		// The root is the initial rootfs, which has no parent and so cannot be pivoted away. The
 		// scratch tmpfs on it can.
-		if err := unix.Fchdir(int(scratch)); err != nil {
+		if err := unix.Fchdir(int(s.top)); err != nil {
 			return err
 		}
 		if err := unix.Chroot("."); err != nil {

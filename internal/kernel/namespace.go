@@ -55,7 +55,7 @@ func (h Host) WhyNoNamespaces(err error) string {
 		if n, ok := limit("user/max_user_namespaces"); ok && !h.Entered && h.initialUserNamespace() {
 			return fmt.Sprintf("all %d user namespaces of user.max_user_namespaces are in use; end other containers, or have the administrator raise it", n)
 		}
-		return "user namespaces are nested too deeply (at most 32 levels), or user.max_user_namespaces of an enclosing container is used up; start fewer containers within containers"
+		return "user.max_user_namespaces or user.max_mnt_namespaces, of this host or an enclosing container, is used up, or user namespaces are nested more than 32 levels deep; end other containers, or start fewer within each other"
 	case errors.Is(err, syscall.EINVAL), errors.Is(err, syscall.ENOSYS):
 		return "this kernel was built without user namespaces (CONFIG_USER_NS)"
 	case errors.Is(err, syscall.ENOENT):

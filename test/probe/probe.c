@@ -1,0 +1,446 @@
+// The program in the test image, and on the host side of tests: it shows what a process was given,
+// tries what it should not be able to do, and starts programs in unusual circumstances. It is static C,
+// because a language runtime would change signal dispositions, descriptors and limits before it
+// could show them.
+//
+//     probe VERB [ARG...]
+
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+static int fail(const char *what)
+{
+    printf("%s: %s\n", what, strerror(errno));
+    return 1;
+}
+
+static int copy_out(const char *path)
+{
+    char buffer[65536];
+    ssize_t n;
+    int fd = open(path, O_RDONLY);
+    if (fd < 0)
+        return fail(path);
+    while ((n = read(fd, buffer, sizeof buffer)) > 0)
+        fwrite(buffer, 1, (size_t)n, stdout);
+    return n < 0 ? fail(path) : 0;
+}
+
+// Prints the lines of a /proc file that begin with PREFIX.
+static void grep(const char *path, const char *prefix)
+{
+    char line[4096];
+    FILE *f = fopen(path, "r");
+    while (f && fgets(line, sizeof line, f))
+        if (strncmp(line, prefix, strlen(prefix)) == 0)
+            fputs(line, stdout);
+    if (f)
+        fclose(f);
+}
+
+static int show_ids(char **args)
+{
+    (void)args;
+    uid_t r, e, s;
+    gid_t rg, eg, sg;
+    getresuid(&r, &e, &s);
+    getresgid(&rg, &eg, &sg);
+    printf("uid %u %u %u gid %u %u %u\n", r, e, s, rg, eg, sg);
+    grep("/proc/self/status", "CapEff:");
+    fputs("uid_map", stdout);
+    copy_out("/proc/self/uid_map");
+    fputs("gid_map", stdout);
+    return copy_out("/proc/self/gid_map");
+}
+
+static int show_process(char **args)
+{
+    (void)args;
+    struct rlimit l;
+    cpu_set_t cpus;
+    int death = 0;
+    getrlimit(RLIMIT_NOFILE, &l);
+    sched_getaffinity(0, sizeof cpus, &cpus);
+    prctl(PR_GET_PDEATHSIG, &death);
+    mode_t mask = umask(0);
+    printf("pid %d\nnofile %ld %ld\ncpus %d\numask %03o\nnice %d\npdeathsig %d\nslack %d\nno_new_privs %d\nsession %d\n",
+        getpid(), (long)l.rlim_cur, (long)l.rlim_max, CPU_COUNT(&cpus), mask, getpriority(PRIO_PROCESS, 0), death,
+        prctl(PR_GET_TIMERSLACK), prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), getsid(0));
+    int tty = open("/dev/tty", O_RDWR);
+    printf("tty %s\n", tty < 0 ? "no" : "yes");
+    return 0;
+}
+
+static int show_signals(char **args)
+{
+    (void)args;
+    grep("/proc/self/status", "Sig");
+    return 0;
+}
+
+static int show_descriptors(char **args)
+{
+    (void)args;
+    struct dirent *e;
+    DIR *d = opendir("/proc/self/fd");
+    while (d && (e = readdir(d)))
+        if (e->d_name[0] != '.' && atoi(e->d_name) != dirfd(d))
+            printf("%s\n", e->d_name);
+    return 0;
+}
+
+static int show_namespaces(char **args)
+{
+    (void)args;
+    struct stat st;
+    const char *names[] = {"user", "mnt", "pid", "net", "ipc"};
+    for (int i = 0; i < 5; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "/proc/self/ns/%s", names[i]);
+        if (stat(path, &st) == 0)
+            printf("%s %lu\n", names[i], (unsigned long)st.st_ino);
+    }
+    return 0;
+}
+
+// Mount points with their per-mount options and file system types, in order.
+static int show_mounts(char **args)
+{
+    (void)args;
+    char line[8192];
+    FILE *f = fopen("/proc/self/mountinfo", "r");
+    while (f && fgets(line, sizeof line, f)) {
+        char point[4096], options[1024], *dash = strstr(line, " - "), type[64];
+        if (dash && sscanf(line, "%*s %*s %*s %*s %4095s %1023s", point, options) == 2 && sscanf(dash, " - %63s", type) == 1)
+            printf("%s %s %s\n", point, options, type);
+    }
+    return 0;
+}
+
+static int show_environment(char **args)
+{
+    (void)args;
+    for (char **e = environ; *e; e++)
+        printf("[%s]\n", *e);
+    return 0;
+}
+
+static int show_arguments(char **args)
+{
+    for (; *args; args++)
+        printf("[%s]\n", *args);
+    return 0;
+}
+
+static int count_arguments(char **args)
+{
+    size_t n = 0, bytes = 0;
+    for (; *args; args++, n++)
+        bytes += strlen(*args);
+    printf("%zu arguments, %zu bytes\n", n, bytes);
+    return 0;
+}
+
+static int cat(char **args)
+{
+    if (!*args) {
+        int c;
+        while ((c = getchar()) != EOF)
+            putchar(c);
+    }
+    for (; *args; args++)
+        if (copy_out(*args))
+            return 1;
+    return 0;
+}
+
+static int list(char **args)
+{
+    struct dirent **entries;
+    int n = scandir(*args, &entries, NULL, alphasort);
+    if (n < 0)
+        return fail(*args);
+    for (int i = 0; i < n; i++)
+        if (strcmp(entries[i]->d_name, ".") && strcmp(entries[i]->d_name, ".."))
+            printf("%s\n", entries[i]->d_name);
+    return 0;
+}
+
+static int status(char **args)
+{
+    struct stat st;
+    for (; *args; args++) {
+        if (lstat(*args, &st))
+            return fail(*args);
+        printf("%s %o %u:%u %ld\n", *args, st.st_mode, st.st_uid, st.st_gid, S_ISDIR(st.st_mode) ? 0 : (long)st.st_size);
+    }
+    return 0;
+}
+
+static int write_to(char **args)
+{
+    int fd = open(args[0], O_WRONLY | O_CREAT | O_APPEND, 0666);
+    if (fd < 0)
+        return fail(args[0]);
+    return write(fd, args[1], strlen(args[1])) < 0 ? fail(args[0]) : 0;
+}
+
+static int make_directory(char **args) { return mkdir(*args, 0777) ? fail(*args) : 0; }
+static int remove_file(char **args) { return remove(*args) ? fail(*args) : 0; }
+
+static int working_directory(char **args)
+{
+    (void)args;
+    char path[4096];
+    printf("%s\n", getcwd(path, sizeof path) ? path : strerror(errno));
+    return 0;
+}
+
+static int exit_with(char **args) { return atoi(*args); }
+
+static int kill_self(char **args)
+{
+    kill(getpid(), atoi(*args));
+    return 99;
+}
+
+static int sleep_for(char **args)
+{
+    printf("sleeping\n");
+    fflush(stdout);
+    sleep((unsigned)atoi(*args));
+    return 0;
+}
+
+// Everything that would be a way out of the container or up in privilege: each must fail.
+static int try_escape(char **args)
+{
+    (void)args;
+    int bad = 0;
+    gid_t group = 0;
+#define REFUSED(call)                                   \
+    do {                                                \
+        errno = 0;                                      \
+        if ((call) == 0) {                              \
+            bad = 1;                                    \
+            printf("%s succeeded\n", #call);            \
+        } else                                          \
+            printf("%s: %s\n", #call, strerror(errno)); \
+    } while (0)
+    REFUSED(mknod("/tmp/probe-device", S_IFCHR | 0666, 0x0101));
+    REFUSED(setgroups(1, &group));
+    REFUSED(setgroups(0, NULL));
+    REFUSED(chroot("/tmp"));
+    REFUSED(mount("none", "/tmp", "tmpfs", 0, NULL));
+    REFUSED(umount2("/", MNT_DETACH));
+    REFUSED(umount2("/etc/passwd", 0));
+    REFUSED(mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND, NULL));
+    REFUSED(setuid(getuid() + 1));
+    REFUSED(sethostname("probe", 5));
+    return bad;
+}
+
+// The classic way out of a chroot, and whether the host's root can be seen above the container's.
+static int above_root(char **args)
+{
+    struct stat root, above;
+    stat("/", &root);
+    int fd = open("/", O_RDONLY);
+    if (chdir("/..") || fchdir(fd) || chdir("../../../.."))
+        return fail("chdir");
+    stat(".", &above);
+    printf("above root: %s\n", root.st_ino == above.st_ino && root.st_dev == above.st_dev ? "root" : "something else");
+    return *args && access(*args, F_OK) == 0 ? (printf("%s is visible\n", *args), 1) : 0;
+}
+
+// Swaps two names as quickly as it can, until killed.
+static int swap(char **args)
+{
+    printf("swapping\n");
+    fflush(stdout);
+    for (;;)
+        if (syscall(SYS_renameat2, AT_FDCWD, args[0], AT_FDCWD, args[1], 2 /* RENAME_EXCHANGE */))
+            return fail("renameat2");
+}
+
+// Prints the first message that comes to a new socket at PATH: a log daemon. args: dgram|stream PATH
+static int log_daemon(char **args)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char text[65536];
+    int stream = strcmp(args[0], "stream") == 0;
+    int fd = socket(AF_UNIX, stream ? SOCK_STREAM : SOCK_DGRAM, 0);
+    strncpy(address.sun_path, args[1], sizeof address.sun_path - 1);
+    if (bind(fd, (struct sockaddr *)&address, sizeof address) || (stream && listen(fd, 1)))
+        return fail("bind");
+    pid_t child = fork();
+    if (child == 0) {
+        execvp(args[2], args + 2);
+        _exit(127);
+    }
+    alarm(10);
+    if (stream)
+        fd = accept(fd, NULL, NULL);
+    ssize_t n = read(fd, text, sizeof text - 1);
+    if (n < 0)
+        return fail("read");
+    text[n] = 0;
+    int result;
+    waitpid(child, &result, 0);
+    printf("log: %s\n", text);
+    return WEXITSTATUS(result);
+}
+
+// The system calls that tests can take away, as a kernel without them would answer.
+static const struct {
+    const char *name;
+    unsigned number;
+} deniable[] = {
+    {"openat2", SYS_openat2}, {"open_tree", SYS_open_tree}, {"mount_setattr", SYS_mount_setattr},
+    {"fsopen", SYS_fsopen}, {"unshare", SYS_unshare}, {"pivot_root", SYS_pivot_root}, {"mount", SYS_mount},
+};
+
+// spec: NAME or NAME:ERRNO, the default being ENOSYS.
+static void deny(const char *spec)
+{
+    char name[64] = "";
+    int error = ENOSYS;
+    sscanf(spec, "%63[^:]:%d", name, &error);
+    for (size_t i = 0; i < sizeof deniable / sizeof *deniable; i++) {
+        if (strcmp(deniable[i].name, name))
+            continue;
+        struct sock_filter code[] = {
+            BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, deniable[i].number, 0, 1),
+            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
+            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        };
+        struct sock_fprog program = {sizeof code / sizeof *code, code};
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+        if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
+            exit(fail("seccomp"));
+        return;
+    }
+    exit(fail("deny: unknown system call"));
+}
+
+// Enters N nested user namespaces.
+static void nest(int n)
+{
+    for (; n > 0; n--) {
+        char map[64];
+        unsigned uid = getuid(), gid = getgid();
+        if (unshare(CLONE_NEWUSER))
+            exit(fail("unshare"));
+        int fd = open("/proc/self/setgroups", O_WRONLY);
+        (void)!write(fd, "deny", 4);
+        close(fd);
+        snprintf(map, sizeof map, "%u %u 1", uid, uid);
+        fd = open("/proc/self/uid_map", O_WRONLY);
+        (void)!write(fd, map, strlen(map));
+        close(fd);
+        snprintf(map, sizeof map, "%u %u 1", gid, gid);
+        fd = open("/proc/self/gid_map", O_WRONLY);
+        (void)!write(fd, map, strlen(map));
+        close(fd);
+    }
+}
+
+static void open_as(int fd, int flags)
+{
+    int null = open("/dev/null", O_RDWR);
+    dup3(null, fd, flags);
+    close(null);
+}
+
+// Executes a program as a strange caller would. args: SETTING=VALUE... -- PROGRAM [ARG...]
+static int with(char **args)
+{
+    for (; *args && strcmp(*args, "--"); args++) {
+        char *value = strchr(*args, '=');
+        if (!value)
+            return fail(*args);
+        *value++ = 0;
+        int n = atoi(value);
+        sigset_t set;
+        sigemptyset(&set);
+        if (strcmp(*args, "ignore") == 0)
+            signal(n, SIG_IGN);
+        else if (strcmp(*args, "block") == 0)
+            sigaddset(&set, n), sigprocmask(SIG_BLOCK, &set, NULL);
+        else if (strcmp(*args, "pending") == 0)
+            sigaddset(&set, n), sigprocmask(SIG_BLOCK, &set, NULL), raise(n);
+        else if (strcmp(*args, "fd") == 0)
+            open_as(n, 0);
+        else if (strcmp(*args, "cloexec") == 0)
+            open_as(n, O_CLOEXEC);
+        else if (strcmp(*args, "close") == 0)
+            close(n);
+        else if (strcmp(*args, "nofile") == 0)
+            setrlimit(RLIMIT_NOFILE, &(struct rlimit){(rlim_t)n, 4096});
+        else if (strcmp(*args, "umask") == 0)
+            umask((mode_t)strtol(value, NULL, 8));
+        else if (strcmp(*args, "nice") == 0)
+            setpriority(PRIO_PROCESS, 0, n);
+        else if (strcmp(*args, "pdeathsig") == 0)
+            prctl(PR_SET_PDEATHSIG, n);
+        else if (strcmp(*args, "slack") == 0)
+            prctl(PR_SET_TIMERSLACK, (long)n);
+        else if (strcmp(*args, "setsid") == 0)
+            setsid();
+        else if (strcmp(*args, "nest") == 0)
+            nest(n);
+        else if (strcmp(*args, "deny") == 0)
+            deny(value);
+        else
+            return fail(*args);
+    }
+    if (!*args || !args[1])
+        return 2;
+    execvp(args[1], args + 1);
+    return fail(args[1]);
+}
+
+static const struct {
+    const char *verb;
+    int (*run)(char **args);
+} verbs[] = {
+    {"ids", show_ids}, {"process", show_process}, {"signals", show_signals}, {"descriptors", show_descriptors},
+    {"namespaces", show_namespaces}, {"mounts", show_mounts}, {"env", show_environment}, {"args", show_arguments},
+    {"count", count_arguments}, {"cat", cat}, {"ls", list}, {"stat", status}, {"write", write_to},
+    {"mkdir", make_directory}, {"rm", remove_file}, {"pwd", working_directory}, {"exit", exit_with},
+    {"kill", kill_self}, {"sleep", sleep_for}, {"escape", try_escape}, {"above", above_root}, {"swap", swap},
+    {"syslog", log_daemon}, {"with", with},
+};
+
+int main(int argc, char **argv)
+{
+    for (size_t i = 0; argc > 1 && i < sizeof verbs / sizeof *verbs; i++)
+        if (strcmp(verbs[i].verb, argv[1]) == 0)
+            return verbs[i].run(argv + 2);
+    fprintf(stderr, "probe: unknown verb\n");
+    return 2;
+}

@@ -17,6 +17,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -30,6 +31,8 @@ struct kernel_sigaction {
     void (*restorer)(void);
     uint64_t mask;
 };
+
+static uint64_t bit(int s) { return UINT64_C(1) << (s - 1); }
 
 struct early_state early_state;
 const char *const early_mark = "ch-run:launch";
@@ -123,7 +126,7 @@ static void save(void)
     for (int s = 1; s <= SIGNALS; s++) {
         struct kernel_sigaction a;
         if (syscall(SYS_rt_sigaction, s, NULL, &a, sizeof a.mask) == 0 && a.handler == SIG_IGN)
-            saved.ignored |= UINT64_C(1) << (s - 1);
+            saved.ignored |= bit(s);
     }
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &saved.mask, sizeof saved.mask);
     getrlimit(RLIMIT_NOFILE, &saved.nofile);
@@ -161,22 +164,48 @@ static void be_patient(void)
         prctl(PR_SET_TIMERSLACK, 100000000L);
 }
 
-// Let signals wait until the command is there to receive them: the Go runtime would drop some
-// (USR1), and turn others into something else (QUIT into a stack trace). INT, TERM and HUP end a
-// launch as they would end any program, unless the caller ignores them.
+// The signals that a Go runtime unblocks whatever the mask it was started with (blockableSig in the
+// runtime's source), because by default they end a program. Other threads then receive them too.
+static const int unblocked_by_go[] = {SIGHUP, SIGINT, SIGQUIT, SIGABRT, SIGTERM, SIGSTKFLT, SIGSYS};
+enum { UNBLOCKED_BY_GO = sizeof unblocked_by_go / sizeof *unblocked_by_go };
+
+static volatile uint64_t held; // signals to be sent again when the mask is the caller's
+
+static void hold(int s) { held |= bit(s); }
+
+// Let signals wait until the command is there to receive them; the Go runtime would drop some (USR1).
+// Those that the runtime is going to unblock, and that the caller blocks, must not be pending then.
 static void block_signals(void)
 {
     static const int open[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGTSTP, SIGTTIN, SIGTTOU,
         SIGCONT, SIGCHLD, SIGURG, SIGWINCH};
-    static const int deadly[] = {SIGINT, SIGTERM, SIGHUP};
-    uint64_t mask = ~UINT64_C(0);
+    uint64_t mask = ~UINT64_C(0), pending = 0;
     for (size_t i = 0; i < sizeof open / sizeof *open; i++)
-        mask &= ~(UINT64_C(1) << (open[i] - 1));
-    for (size_t i = 0; i < sizeof deadly / sizeof *deadly; i++)
-        if (!(saved.ignored >> (deadly[i] - 1) & 1))
-            mask &= ~(UINT64_C(1) << (deadly[i] - 1));
+        mask &= ~bit(open[i]);
     mask |= saved.mask;
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof mask);
+
+    syscall(SYS_rt_sigpending, &pending, sizeof pending);
+    for (int i = 0; i < UNBLOCKED_BY_GO; i++) {
+        uint64_t one = bit(unblocked_by_go[i]);
+        if (pending & saved.mask & one && syscall(SYS_rt_sigtimedwait, &one, NULL, &(struct timespec){0}, sizeof one) > 0)
+            held |= one;
+    }
+}
+
+// Ends what the runtime has made of those signals: for the rest of the launch they do what the caller
+// wants. (Until here QUIT and ABRT end it with a stack trace, and TERM ends it also if it is ignored.)
+void early_settle_signals(void)
+{
+    for (int i = 0; i < UNBLOCKED_BY_GO; i++) {
+        int s = unblocked_by_go[i];
+        struct sigaction a = {.sa_handler = SIG_DFL, .sa_flags = SA_ONSTACK | SA_RESTART};
+        if (saved.ignored & bit(s))
+            a.sa_handler = SIG_IGN;
+        else if (saved.mask & bit(s))
+            a.sa_handler = hold;
+        sigaction(s, &a, NULL);
+    }
 }
 
 static int write_file(const char *path, const char *text)
@@ -244,7 +273,7 @@ __attribute__((constructor)) static void early_main(void)
 static void restore(int flags)
 {
     for (int s = 1; s <= SIGNALS; s++) {
-        struct kernel_sigaction a = {.handler = saved.ignored >> (s - 1) & 1 ? SIG_IGN : SIG_DFL};
+        struct kernel_sigaction a = {.handler = saved.ignored & bit(s) ? SIG_IGN : SIG_DFL};
         syscall(SYS_rt_sigaction, s, &a, NULL, sizeof a.mask);
     }
     setrlimit(RLIMIT_NOFILE, &saved.nofile);
@@ -259,6 +288,9 @@ static void restore(int flags)
     if (saved.affinity_size)
         syscall(SYS_sched_setaffinity, 0, (size_t)saved.affinity_size, saved.affinity);
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &saved.mask, NULL, sizeof saved.mask);
+    for (int s = 1; s <= SIGNALS; s++)
+        if (held & bit(s))
+            raise(s); // stays pending: only what the caller blocks is held
 }
 
 // Executes the first of CANDIDATES that can be, as execvp(3) does: a file without a known format

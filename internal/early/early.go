@@ -35,15 +35,20 @@ import (
 	"unsafe"
 )
 
-// init ends the constructor's denial of files. The soft limit is set to the hard one, as package
-// syscall does for every Go program; going through that package makes it forget the limit
-// that it found, which it would otherwise give to child processes.
+// init ends, as soon as Go code runs, what the constructor and the Go runtime did to get there. The
+// soft limit of files is set to the hard one, as package syscall does for every Go program;
+// going through that package makes it forget the limit that it found, which it would otherwise give to
+// child processes.
 func init() {
+	if asked, _, _ := Namespaces(); !asked {
+		return
+	}
 	var limit syscall.Rlimit
-	if asked, _, _ := Namespaces(); asked && syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) == nil {
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) == nil {
 		limit.Cur = limit.Max
 		_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit) // the limit stays low: the next open reports it
 	}
+	C.early_settle_signals()
 }
 
 // Step names a step of setting up the namespaces, for messages.

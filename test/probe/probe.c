@@ -371,9 +371,10 @@ static void nest(int n)
 
 static void open_as(int fd, int flags)
 {
-    int null = open("/dev/null", O_RDWR);
-    dup3(null, fd, flags);
-    close(null);
+    int low = open("/dev/null", O_RDWR), high = fcntl(low, F_DUPFD, 100);
+    close(low);
+    dup3(high, fd, flags);
+    close(high);
 }
 
 // Executes a program as a strange caller would. args: SETTING=VALUE... -- PROGRAM [ARG...]
@@ -399,6 +400,8 @@ static int with(char **args)
             open_as(n, O_CLOEXEC);
         else if (strcmp(*args, "close") == 0)
             close(n);
+        else if (strcmp(*args, "closefrom") == 0)
+            syscall(SYS_close_range, n, ~0U, 0);
         else if (strcmp(*args, "nofile") == 0)
             setrlimit(RLIMIT_NOFILE, &(struct rlimit){(rlim_t)n, 4096});
         else if (strcmp(*args, "umask") == 0)

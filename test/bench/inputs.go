@@ -1,0 +1,116 @@
+package main
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// What is compared with ch-run, where Debian installs it.
+const (
+	peer       = "/usr/bin/ch-run"
+	bubblewrap = "/usr/bin/bwrap"
+)
+
+// What "make bench" and "make run" have built.
+const (
+	builtBinary = "bin/ch-run"
+	builtImage  = "build/busybox"
+)
+
+// checkTools says what is missing before anything is made.
+func checkTools() error {
+	for _, tool := range []struct{ path, remedy string }{
+		{peer, "install the Debian package charliecloud-runtime"},
+		{bubblewrap, "install the Debian package bubblewrap"},
+		{builtBinary, `run "make bench" in the root of the repository`},
+	} {
+		if _, err := os.Stat(tool.path); err != nil {
+			return fmt.Errorf("%w: %s", err, tool.remedy)
+		}
+	}
+	return nil
+}
+
+// inputs are the files that the commands need, in a directory that belongs to their user: the checkout
+// may be in a place that only its owner can enter.
+type inputs struct {
+	binary  string // ch-run
+	image   string // directory image
+	scratch string // empty directory, to be bind-mounted
+}
+
+func makeInputs(dir string, owner account) (inputs, error) {
+	in := inputs{
+		binary:  filepath.Join(dir, "ch-run"),
+		image:   filepath.Join(dir, "image"),
+		scratch: filepath.Join(dir, "scratch"),
+	}
+	binary, err := os.ReadFile(builtBinary)
+	if err != nil {
+		return in, err
+	}
+	if err := os.WriteFile(in.binary, binary, 0o755); err != nil {
+		return in, err
+	}
+	if err := makeImage(in.image); err != nil {
+		return in, err
+	}
+	if err := os.Mkdir(in.scratch, 0o755); err != nil {
+		return in, err
+	}
+	return in, filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return owner.own(path)
+	})
+}
+
+// makeImage copies the example image, or builds it where there is none yet.
+func makeImage(dir string) error {
+	if _, err := os.Stat(builtImage); err == nil {
+		return os.CopyFS(dir, os.DirFS(builtImage))
+	}
+	if output, err := exec.Command("examples/busybox/build", dir).CombinedOutput(); err != nil {
+		return fmt.Errorf("examples/busybox/build: %w\n%s", err, output)
+	}
+	return nil
+}
+
+// commands are what is measured. The first is what the others are compared with, the second our plain
+// launch.
+func (in inputs) commands() []command {
+	launch := func(ourOptions ...string) []string {
+		return append(append([]string{in.binary}, ourOptions...), in.image, "--", "/bin/true")
+	}
+	return []command{
+		{"Charliecloud's C ch-run", []string{peer, in.image, "--", "/bin/true"}},
+		{"ch-run", launch()},
+		{"ch-run -b SOURCE:/new/place (mount point to be made)", launch("-b", in.scratch+":/new/place")},
+		{"ch-run -W", launch("-W")},
+		{"ch-run -u 0", launch("-u", "0")},
+		// The constructor does not know abbreviations. --unsafe itself changes nothing here.
+		{"ch-run --unsaf (abbreviated: ch-run executes itself again)", launch("--unsaf")},
+		{"bwrap", in.bubblewrap()},
+		{"/bin/true, no container", []string{"/bin/true"}},
+	}
+}
+
+// bubblewrap is the command that mounts what ch-run mounts in a plain launch.
+func (in inputs) bubblewrap() []string {
+	return []string{
+		bubblewrap, "--ro-bind", in.image, "/",
+		"--dev-bind", "/dev", "/dev",
+		"--dev-bind", "/proc", "/proc",
+		"--dev-bind", "/sys", "/sys",
+		"--ro-bind", "/etc/passwd", "/etc/passwd",
+		"--ro-bind", "/etc/group", "/etc/group",
+		"--ro-bind-try", "/etc/hosts", "/etc/hosts",
+		"--ro-bind-try", "/etc/resolv.conf", "/etc/resolv.conf",
+		"--bind", "/tmp", "/tmp",
+		"--", "/bin/true",
+	}
+}

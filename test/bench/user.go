@@ -1,0 +1,72 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"strconv"
+	"syscall"
+)
+
+// userForRoot is the ordinary user that root runs the commands as; the tests use it too.
+const userForRoot = "ch-run-test"
+
+// An account is the user whom the commands run as.
+type account struct {
+	name, home string
+	credential *syscall.Credential // nil: the caller's own
+}
+
+// ordinaryUser returns the caller, or for root a user made for this purpose.
+func ordinaryUser() (account, error) {
+	if os.Geteuid() != 0 {
+		u, err := user.Current()
+		if err != nil {
+			return account{}, err
+		}
+		return account{name: u.Username, home: u.HomeDir}, nil
+	}
+	u, err := user.Lookup(userForRoot)
+	if err != nil {
+		if u, err = addUser(userForRoot); err != nil {
+			return account{}, err
+		}
+	}
+	uid, err := strconv.ParseUint(u.Uid, 10, 32)
+	if err != nil {
+		return account{}, err
+	}
+	gid, err := strconv.ParseUint(u.Gid, 10, 32)
+	if err != nil {
+		return account{}, err
+	}
+	// Without supplementary groups, which setgroups(2) is told even if there are none.
+	credential := &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	return account{name: u.Username, home: u.HomeDir, credential: credential}, nil
+}
+
+func addUser(name string) (*user.User, error) {
+	if output, err := exec.Command("useradd", "--create-home", "--shell", "/bin/sh", name).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("useradd %s: %w\n%s", name, err, output)
+	}
+	return user.Lookup(name)
+}
+
+// attributes make a child process belong to the account.
+func (a account) attributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Credential: a.credential}
+}
+
+// environment is as small as the commands allow: Charliecloud's ch-run needs USER.
+func (a account) environment() []string {
+	return []string{"HOME=" + a.home, "USER=" + a.name, "PATH=/usr/local/bin:/usr/bin:/bin"}
+}
+
+// own gives path to the account.
+func (a account) own(path string) error {
+	if a.credential == nil {
+		return nil
+	}
+	return os.Lchown(path, int(a.credential.Uid), int(a.credential.Gid))
+}

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -104,21 +103,17 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// hostState describes what a launch could leave behind: files in the image and the temporary
-// directories, mounts, and processes of this user that are ch-run or the probe.
+// hostState describes what a launch could leave behind: files in the given directories and those that
+// are everybody's, mounts, and processes that are ch-run or the probe.
 func hostState(t *testing.T, directories ...string) string {
 	t.Helper()
 	var b strings.Builder
-	for _, d := range append(directories, "/tmp", "/var/tmp", "/dev/shm") {
-		depth := []string{"-maxdepth", "1"}
-		if slices.Contains(directories, d) {
-			depth = nil
-		}
-		args := append(append([]string{d}, depth...), "-user", os.Getenv("USER"))
-		found, _ := exec.Command("find", args...).Output() // other users' directories are an error
-		lines := strings.Split(string(found), "\n")
-		slices.Sort(lines)
-		b.WriteString(strings.Join(lines, "\n"))
+	for _, d := range directories {
+		b.WriteString(tree(t, d))
+	}
+	for _, pattern := range []string{"/tmp/ch-run*", "/var/tmp/*", "/dev/shm/*"} {
+		names, _ := filepath.Glob(pattern) // fails only on bad patterns
+		fmt.Fprintln(&b, names)
 	}
 	mounts, err := os.ReadFile("/proc/self/mounts")
 	if err != nil {

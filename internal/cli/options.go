@@ -89,10 +89,10 @@ func Table() []Option {
 	}
 	return []Option{
 		{Long: "bind", Short: 'b', Argument: "SRC[:DST[:OPTS]]", Complete: CompleteFile,
-			Help: "bind-mount host SRC at guest DST (default: same path); OPTS: ro, rw",
+			Help: "bind host SRC at DST (default: SRC); OPTS: ro, rw",
 			set:  func(o *Options, v string) error { o.Binds = append(o.Binds, v); return nil }},
 		{Long: "cd", Short: 'c', Argument: "DIR",
-			Help: "initial working directory in the container (default: /)",
+			Help: "working directory in the container (default: /)",
 			set:  func(o *Options, v string) error { o.Directory = v; return nil }},
 		{Long: "env-no-expand",
 			Help: "do not expand $ in the values of later --set-env",
@@ -112,7 +112,7 @@ func Table() []Option {
 				}
 			})},
 		{Long: "mount", Short: 'm', Argument: "DIR", Complete: CompleteDirectory,
-			Help: "mount point for a SquashFS image; ignored for directories",
+			Help: "mount point for SquashFS; ignored for directories",
 			set: func(o *Options, v string) error {
 				if v == "" {
 					return message.Errorf("mount point can't be empty string")
@@ -130,16 +130,16 @@ func Table() []Option {
 			Help: "storage directory, for images by name",
 			set:  func(o *Options, v string) error { o.Storage = &v; return nil }},
 		{Long: "private-tmp", Short: 't',
-			Help: "a fresh tmpfs at /tmp instead of the host's directory",
+			Help: "a fresh tmpfs at /tmp instead of the host's",
 			set:  flag(func(o *Options) { o.PrivateTmp = true })},
 		{Long: "set-env", Argument: "FILE|NAME=VALUE", Optional: true, Complete: CompleteFile,
-			Help: "set variables, from newline-delimited FILE (default: image's /ch/environment)",
-			set:  setEnvironment('\n'), setDefault: setDefaultEnvironment('\n')},
+			Help: "set from newline-delimited FILE (default: image's)",
+			set:  setEnvironment("--set-env", '\n'), setDefault: setDefaultEnvironment('\n')},
 		{Long: "set-env0", Argument: "FILE|NAME=VALUE", Optional: true, Complete: CompleteFile,
 			Help: "same, but FILE is NUL-delimited",
-			set:  setEnvironment(0), setDefault: setDefaultEnvironment(0)},
+			set:  setEnvironment("--set-env0", 0), setDefault: setDefaultEnvironment(0)},
 		{Long: "test", Argument: "KIND", Complete: "log log-fail",
-			Help: "print messages of each level (log), or end in an error too (log-fail)",
+			Help: "print a message of each level; log-fail: and fail",
 			set: func(o *Options, v string) error {
 				switch v {
 				case "log":
@@ -155,7 +155,7 @@ func Table() []Option {
 			Help: "user ID in the container (default: yours)",
 			set:  func(o *Options, v string) (err error) { o.UID, err = parseID("--uid", v); return err }},
 		{Long: "unsafe",
-			Help: "allow what is refused by default (see the manual page)",
+			Help: "allow what is refused by default; see ch-run(1)",
 			set:  flag(func(o *Options) { o.Unsafe = true })},
 		{Long: "unset-env", Argument: "GLOB",
 			Help: "remove variables whose names match GLOB",
@@ -180,7 +180,7 @@ func Table() []Option {
 			Help: "mount the image read-write (directory images only)",
 			set:  flag(func(o *Options) { o.Write = true })},
 		{Long: "write-fake", Short: 'W', Argument: "SIZE", Optional: true,
-			Help: "writable tmpfs on top of the image (default size: " + defaultOverlaySize + " of memory)",
+			Help: "writable tmpfs over the image (default SIZE: " + defaultOverlaySize + ")",
 			set: func(o *Options, v string) error {
 				if v == "" {
 					return message.Errorf("--write-fake: SIZE can't be empty")
@@ -201,10 +201,10 @@ func Table() []Option {
 	}
 }
 
-func setEnvironment(delimiter byte) func(*Options, string) error {
+func setEnvironment(option string, delimiter byte) func(*Options, string) error {
 	return func(o *Options, v string) error {
 		if v == "" {
-			return message.Errorf("--set-env: argument can't be empty")
+			return message.Errorf("%s: argument can't be empty", option)
 		}
 		o.Environment = append(o.Environment, EnvironmentChange{Set: v, Delimiter: delimiter, Expand: !o.noExpand})
 		return nil

@@ -22,8 +22,8 @@ func ShortUsage() string {
 func Help() string {
 	var b strings.Builder
 	b.WriteString(Usage())
-	b.WriteString("\nRun COMMAND in the container image IMAGE: a directory, or the name of an image in\n" +
-		"storage. No privilege is needed and none is gained.\n\nOptions:\n")
+	b.WriteString("\nRun COMMAND in the container image IMAGE: a directory, or the name of an image\n" +
+		"in storage. No privilege is needed and none is gained.\n\nOptions:\n")
 	for _, o := range Table() {
 		form := "    " + o.longForm()
 		if o.Short != 0 {

@@ -52,8 +52,9 @@ static struct {
 // The options that a launch without --join may have. Everything else (--help, an abbreviation, a
 // misspelling) makes the constructor leave the namespaces to the decision of the Go code, which
 // then starts this executable anew. A test compares these with the table in internal/cli.
-static const char *const long_plain[] = {"env-no-expand", "home", "no-passwd", "private-tmp", "quiet",
-    "set-env", "set-env0", "unsafe", "verbose", "write", "write-fake", NULL};
+static const char *const long_plain[] = {"env-no-expand", "home", "no-passwd", "private-tmp", "quiet", "unsafe",
+    "verbose", "write", NULL};
+static const char *const long_optional[] = {"set-env", "set-env0", "write-fake", NULL};
 static const char *const long_argument[] = {"bind", "cd", "gid", "mount", "storage", "uid", "unset-env", NULL};
 static const char short_plain[] = "qtvw", short_argument[] = "bcgmsu", short_optional[] = "W";
 
@@ -73,7 +74,7 @@ static int option_words(const char *word)
         size_t length = equals ? (size_t)(equals - name) : strlen(name);
         if (listed(long_argument, name, length))
             return equals ? 1 : 2;
-        return listed(long_plain, name, length) ? 1 : 0;
+        return listed(long_optional, name, length) || (!equals && listed(long_plain, name, length));
     }
     for (const char *c = word + 1; *c; c++) {
         if (strchr(short_argument, *c))

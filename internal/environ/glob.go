@@ -36,7 +36,8 @@ func (p positions) add(q positions) (changed bool) {
 	return changed
 }
 
-// CompileGlob never fails: what does not parse stands for itself, as in the shell.
+// CompileGlob never fails: brackets and parentheses that are not closed stand for themselves, and what
+// is closed but makes no sense matches nothing.
 func CompileGlob(pattern string) Glob { return Glob{compile(pattern)} }
 
 // Match says whether the pattern matches all of s.
@@ -129,42 +130,31 @@ func (g group) allBut(s string, from positions) positions {
 
 func compile(pattern string) (elements sequence) {
 	for pattern != "" {
-		if strings.IndexByte("?*+@!", pattern[0]) >= 0 && strings.HasPrefix(pattern[1:], "(") {
-			if parts, rest, ok := splitGroup(pattern[2:]); ok {
-				g := group{operator: pattern[0]}
-				for _, part := range parts {
-					g.alternatives = append(g.alternatives, compile(part))
-				}
-				elements = append(elements, g)
-				pattern = rest
-				continue
+		var e element
+		if alternatives, rest, ok := splitGroup(pattern); ok {
+			g := group{operator: pattern[0]}
+			for _, a := range alternatives {
+				g.alternatives = append(g.alternatives, compile(a))
 			}
+			elements, pattern = append(elements, g), rest
+			continue
 		}
-		switch c := pattern[0]; {
-		case c == '*':
-			elements = append(elements, star{})
-			pattern = pattern[1:]
-		case c == '?':
-			var any byteSet
-			for i := range any {
-				any[i] = true
+		switch c := pattern[0]; c {
+		case '*':
+			e, pattern = star{}, pattern[1:]
+		case '?':
+			e, pattern = new(byteSet).invert(), pattern[1:]
+		case '[':
+			e, pattern = compileBracket(pattern)
+		case '\\':
+			if pattern == "\\" {
+				return append(elements, new(byteSet)) // nothing to be escaped: no match
 			}
-			elements = append(elements, &any)
-			pattern = pattern[1:]
-		case c == '[':
-			set, rest, ok := compileBracket(pattern[1:])
-			if !ok {
-				set, rest = literal('['), pattern[1:]
-			}
-			elements = append(elements, set)
-			pattern = rest
-		case c == '\\' && len(pattern) > 1:
-			elements = append(elements, literal(pattern[1]))
-			pattern = pattern[2:]
+			e, pattern = literal(pattern[1]), pattern[2:]
 		default:
-			elements = append(elements, literal(c))
-			pattern = pattern[1:]
+			e, pattern = literal(c), pattern[1:]
 		}
+		elements = append(elements, e)
 	}
 	return elements
 }
@@ -175,80 +165,122 @@ func literal(c byte) *byteSet {
 	return &set
 }
 
-// splitGroup splits what follows an opening parenthesis into alternatives, and the rest of the pattern
-// behind the closing one.
-func splitGroup(s string) (parts []string, rest string, ok bool) {
-	depth, start := 0, 0
-	for i := 0; i < len(s); i++ {
-		switch s[i] {
-		case '\\':
+func (b *byteSet) invert() *byteSet {
+	for c := range b {
+		b[c] = !b[c]
+	}
+	return b
+}
+
+// opensGroup says whether s begins with an operator and a parenthesis.
+func opensGroup(s string) bool {
+	return len(s) >= 2 && s[1] == '(' && strings.IndexByte("?*+@!", s[0]) >= 0
+}
+
+// splitGroup splits the group that pattern begins with into its alternatives, and the rest of the
+// pattern. Only parentheses behind an operator nest, and a bracket ends at the first "]" behind its
+// first character; one that does not end is an error.
+func splitGroup(pattern string) (alternatives []string, rest string, ok bool) {
+	if !opensGroup(pattern) {
+		return nil, "", false
+	}
+	depth, start := 0, 2
+	for i := start; i < len(pattern); i++ {
+		switch c := pattern[i]; {
+		case c == '\\':
 			i++
-		case '[':
-			if _, after, ok := compileBracket(s[i+1:]); ok {
-				i = len(s) - len(after) - 1
+		case c == '[':
+			after, ok := skipBracket(pattern[i+1:])
+			if !ok {
+				return nil, "", false
 			}
-		case '(':
+			i = len(pattern) - len(after) - 1
+		case opensGroup(pattern[i:]):
 			depth++
-		case '|':
-			if depth == 0 {
-				parts = append(parts, s[start:i])
-				start = i + 1
-			}
-		case ')':
-			if depth == 0 {
-				return append(parts, s[start:i]), s[i+1:], true
-			}
+			i++
+		case c == '|' && depth == 0:
+			alternatives = append(alternatives, pattern[start:i])
+			start = i + 1
+		case c == ')' && depth == 0:
+			return append(alternatives, pattern[start:i]), pattern[i+1:], true
+		case c == ')':
 			depth--
 		}
 	}
 	return nil, "", false
 }
 
-// compileBracket compiles what follows "[", and returns what follows its "]".
-func compileBracket(s string) (set *byteSet, rest string, ok bool) {
+// skipBracket returns what follows the "]" of a bracket expression, whose "[" has been taken off s.
+func skipBracket(s string) (rest string, ok bool) {
+	if s != "" && (s[0] == '!' || s[0] == '^') {
+		s = s[1:]
+	}
+	s = strings.TrimPrefix(s, "]") // the first one stands for itself
+	_, rest, ok = strings.Cut(s, "]")
+	return rest, ok
+}
+
+// compileBracket compiles the bracket expression that pattern begins with, or if there is none a literal
+// bracket, and returns the rest of the pattern.
+func compileBracket(pattern string) (set *byteSet, rest string) {
 	set = new(byteSet)
+	s := pattern[1:]
 	negated := s != "" && (s[0] == '!' || s[0] == '^')
 	if negated {
 		s = s[1:]
 	}
-	for first := true; s != "" && (first || s[0] != ']'); first = false {
-		if class, after, found := strings.Cut(strings.TrimPrefix(s, "[:"), ":]"); found && strings.HasPrefix(s, "[:") {
-			if _, known := inClass(class, 0); known {
-				for c := range set {
-					in, _ := inClass(class, byte(c))
-					set[c] = set[c] || in
-				}
-				s = after
-				continue
+	valid := true
+	for first := true; s == "" || first || s[0] != ']'; first = false {
+		if s == "" {
+			return literal('['), pattern[1:]
+		}
+		if class, after, ok := cutSymbol(s, ':'); ok {
+			for c := range set {
+				in, known := inClass(class, byte(c))
+				set[c] = set[c] || in
+				valid = valid && known
 			}
+			s = after
+			continue
 		}
-		low, after, good := bracketByte(s)
-		if !good {
-			return nil, "", false
-		}
+		low, after, ok := bracketByte(s)
 		high := low
-		if len(after) >= 2 && after[0] == '-' && after[1] != ']' {
-			if high, after, good = bracketByte(after[1:]); !good {
-				return nil, "", false
-			}
+		if ok && len(after) >= 2 && after[0] == '-' && after[1] != ']' {
+			high, after, ok = bracketByte(after[1:])
+		}
+		if !ok {
+			return literal('['), pattern[1:]
 		}
 		for c := int(low); c <= int(high); c++ {
 			set[c] = true
 		}
 		s = after
 	}
-	if s == "" {
-		return nil, "", false
+	switch {
+	case !valid:
+		return new(byteSet), s[1:]
+	case negated:
+		set.invert()
 	}
-	if negated {
-		for c := range set {
-			set[c] = !set[c]
-		}
-	}
-	return set, s[1:], true
+	return set, s[1:]
 }
 
+// cutSymbol cuts "[" kind NAME kind "]" off s.
+func cutSymbol(s string, kind byte) (name, rest string, ok bool) {
+	if len(s) < 2 || s[0] != '[' || s[1] != kind {
+		return "", "", false
+	}
+	return strings.Cut(s[2:], string(kind)+"]")
+}
+
+// bracketByte takes one character off s: itself, escaped, or as a collating symbol or equivalence class,
+// which in the C locale are one character.
 func bracketByte(s string) (c byte, rest string, ok bool) {
+	for _, kind := range []byte(".=") {
+		if name, rest, ok := cutSymbol(s, kind); ok && len(name) == 1 {
+			return name[0], rest, true
+		}
+	}
 	if s != "" && s[0] == '\\' {
 		s = s[1:]
 	}

@@ -198,6 +198,13 @@ func Reason(err error) string {
 	if !errors.As(err, &errno) {
 		return err.Error()
 	}
+	const hardwarePoison = 133 // EHWPOISON, which the table lacks
 	s := errno.Error()
+	switch {
+	case errno == hardwarePoison:
+		return "Memory page has hardware error"
+	case s == fmt.Sprintf("errno %d", int(errno)):
+		return fmt.Sprintf("Unknown error %d", int(errno))
+	}
 	return strings.ToUpper(s[:1]) + s[1:]
 }

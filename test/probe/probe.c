@@ -97,7 +97,9 @@ static int show_process(char **args)
 static int show_signals(char **args)
 {
     (void)args;
-    grep("/proc/self/status", "Sig");
+    const char *lines[] = {"SigPnd:", "ShdPnd:", "SigBlk:", "SigIgn:", "SigCgt:"};
+    for (int i = 0; i < 5; i++)
+        grep("/proc/self/status", lines[i]);
     return 0;
 }
 

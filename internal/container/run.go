@@ -20,11 +20,16 @@ func (p *Plan) Run(caller early.Caller, log *message.Log) error {
 		return err
 	}
 	kernel.Umask(0) // modes are what this program says; package early restores the caller's
+	// Before the scratch tmpfs, which a relative path that climbs above the root would lead to.
+	sources, err := bind.Sources(p.Mounts)
+	if err != nil {
+		return err
+	}
 	scratch, err := kernel.NewScratch()
 	if err != nil {
 		return message.Wrap(err, "can't mount tmpfs at %s", "/")
 	}
-	root, err := p.assemble(scratch.Directory, log)
+	root, err := p.assemble(sources, scratch.Directory, log)
 	if err != nil {
 		return err
 	}
@@ -68,12 +73,8 @@ func (p *Plan) enterNamespaces(caller early.Caller, log *message.Log) error {
 
 // assemble builds the container's file system tree in scratch, in the order in which things have to
 // happen, and returns the mount that is its root.
-func (p *Plan) assemble(scratch kernel.FD, log *message.Log) (root kernel.FD, err error) {
+func (p *Plan) assemble(sources []bind.Source, scratch kernel.FD, log *message.Log) (root kernel.FD, err error) {
 	log.Debug("creating container filesystem tree")
-	sources, err := bind.Sources(p.Mounts)
-	if err != nil {
-		return -1, err
-	}
 	tree, err := bind.Attach(p.Image.Handle, scratch, p.Image.Path, p.Writing)
 	if err != nil {
 		return -1, err

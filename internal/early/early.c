@@ -37,10 +37,14 @@ static uint64_t bit(int s) { return UINT64_C(1) << (s - 1); }
 struct early_state early_state;
 const char *const early_mark = "ch-run:launch";
 
+// The limits that Go changes, or that are in its way: for the launch, the soft one is the hard one.
+static const int limits[] = {RLIMIT_NOFILE, RLIMIT_AS, RLIMIT_DATA, RLIMIT_NPROC, RLIMIT_FSIZE};
+enum { LIMITS = sizeof limits / sizeof *limits };
+
 // What Go, or the pinning, disturbs.
 static struct {
     uint64_t ignored, mask;
-    struct rlimit nofile;
+    struct rlimit limits[LIMITS];
     int pdeathsig;
     mode_t umask;
     int closed[3];
@@ -130,7 +134,8 @@ static void save(void)
             saved.ignored |= bit(s);
     }
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &saved.mask, sizeof saved.mask);
-    getrlimit(RLIMIT_NOFILE, &saved.nofile);
+    for (int i = 0; i < LIMITS; i++)
+        getrlimit(limits[i], &saved.limits[i]);
     prctl(PR_GET_PDEATHSIG, &saved.pdeathsig);
     umask(saved.umask = umask(0));
     for (int fd = 0; fd < 3; fd++)
@@ -139,6 +144,29 @@ static void save(void)
     early_state.privileged = getauxval(AT_SECURE) != 0;
     getresuid(&early_state.ruid, &early_state.euid, &early_state.suid);
     getresgid(&early_state.rgid, &early_state.egid, &early_state.sgid);
+}
+
+// Gives the Go runtime the room that it needs, of which most is reserved and never used. Without it
+// the runtime would end in a stack trace; this is the one error that Go cannot report.
+static void make_room(void)
+{
+    static const struct {
+        int resource, megabytes;
+        const char *name;
+    } needed[] = {{RLIMIT_AS, 1024, "virtual memory (ulimit -v)"}, {RLIMIT_DATA, 64, "data (ulimit -d)"}};
+
+    for (int i = 0; i < LIMITS; i++) {
+        struct rlimit all = {.rlim_cur = saved.limits[i].rlim_max, .rlim_max = saved.limits[i].rlim_max};
+        if (saved.limits[i].rlim_cur != all.rlim_cur)
+            setrlimit(limits[i], &all);
+        for (size_t n = 0; n < sizeof needed / sizeof *needed; n++) {
+            if (limits[i] != needed[n].resource || all.rlim_max >= (rlim_t)needed[n].megabytes << 20)
+                continue;
+            dprintf(2, "ch-run[%d]: error: the limit of %s is %llu MiB, and to start takes %d MiB (hint: raise the limit in your job) (early.c:%d)\n",
+                getpid(), needed[n].name, (unsigned long long)all.rlim_max >> 20, needed[n].megabytes, __LINE__);
+            _exit(31);
+        }
+    }
 }
 
 // Stay on this CPU for the launch: the threads of the Go runtime then need no wake-up of another.
@@ -247,7 +275,7 @@ static void make_namespaces(void)
 // no descriptor free. Package early raises the limit again, before any other package needs a file.
 static void deny_files(void)
 {
-    struct rlimit few = {.rlim_cur = 3, .rlim_max = saved.nofile.rlim_max};
+    struct rlimit few = {.rlim_cur = 3, .rlim_max = saved.limits[0].rlim_max};
     setrlimit(RLIMIT_NOFILE, &few);
 }
 
@@ -257,6 +285,7 @@ __attribute__((constructor)) static void early_main(void)
     int argc = find_arguments(&argv);
 
     save();
+    make_room();
     early_state.relaunched = argc >= 2 && strcmp(argv[0], early_mark) == 0;
     if (early_state.privileged || early_state.ruid != early_state.euid || early_state.rgid != early_state.egid)
         return; // Go refuses to go on
@@ -277,7 +306,8 @@ static void restore(int flags)
         struct kernel_sigaction a = {.handler = saved.ignored & bit(s) ? SIG_IGN : SIG_DFL};
         syscall(SYS_rt_sigaction, s, &a, NULL, sizeof a.mask);
     }
-    setrlimit(RLIMIT_NOFILE, &saved.nofile);
+    for (int i = 0; i < LIMITS; i++)
+        setrlimit(limits[i], &saved.limits[i]);
     prctl(PR_SET_PDEATHSIG, saved.pdeathsig);
     umask(saved.umask);
     // The Go runtime opens /dev/null on standard streams that are closed.

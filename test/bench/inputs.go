@@ -37,16 +37,18 @@ func checkTools() error {
 // inputs are the files that the commands need, in a directory that belongs to their user: the checkout
 // may be in a place that only its owner can enter.
 type inputs struct {
-	binary  string // ch-run
-	image   string // directory image
-	scratch string // empty directory, to be bind-mounted
+	binary    string // ch-run
+	image     string // directory image
+	scratch   string // empty directory, to be bind-mounted
+	temporary string // $TMPDIR, for all but bubblewrap to find in the environment
 }
 
-func makeInputs(dir string, owner account) (inputs, error) {
+func makeInputs(dir, temporary string, owner account) (inputs, error) {
 	in := inputs{
-		binary:  filepath.Join(dir, "ch-run"),
-		image:   filepath.Join(dir, "image"),
-		scratch: filepath.Join(dir, "scratch"),
+		binary:    filepath.Join(dir, "ch-run"),
+		image:     filepath.Join(dir, "image"),
+		scratch:   filepath.Join(dir, "scratch"),
+		temporary: temporary,
 	}
 	binary, err := os.ReadFile(builtBinary)
 	if err != nil {
@@ -59,6 +61,9 @@ func makeInputs(dir string, owner account) (inputs, error) {
 		return in, err
 	}
 	if err := os.Mkdir(in.scratch, 0o755); err != nil {
+		return in, err
+	}
+	if err := owner.own(temporary); err != nil {
 		return in, err
 	}
 	return in, filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
@@ -110,7 +115,7 @@ func (in inputs) bubblewrap() []string {
 		"--ro-bind", "/etc/group", "/etc/group",
 		"--ro-bind-try", "/etc/hosts", "/etc/hosts",
 		"--ro-bind-try", "/etc/resolv.conf", "/etc/resolv.conf",
-		"--bind", "/tmp", "/tmp",
+		"--bind", in.temporary, "/tmp",
 		"--", "/bin/true",
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -26,16 +27,16 @@ type launcher struct {
 	attributes *syscall.ProcAttr
 }
 
-func newLauncher(who account) (launcher, error) {
+func newLauncher(who account, temporary string) (launcher, error) {
 	null, err := syscall.Open(os.DevNull, syscall.O_RDWR|syscall.O_CLOEXEC, 0)
 	if err != nil {
 		return launcher{}, &os.PathError{Op: "open", Path: os.DevNull, Err: err}
 	}
 	return launcher{who, &syscall.ProcAttr{
 		Dir:   "/", // the user may not be able to enter the caller's
-		Env:   who.environment(),
+		Env:   who.environment(temporary),
 		Files: []uintptr{uintptr(null), uintptr(null), uintptr(null)},
-		Sys:   who.attributes(),
+		Sys:   &syscall.SysProcAttr{Credential: who.credential},
 	}}, nil
 }
 
@@ -44,8 +45,8 @@ func (l launcher) run(ctx context.Context, argv []string, variables ...string) (
 	var stderr strings.Builder
 	c := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	c.Dir = l.attributes.Dir
-	c.Env = append(l.user.environment(), variables...)
-	c.SysProcAttr = l.user.attributes()
+	c.Env = slices.Concat(l.attributes.Env, variables)
+	c.SysProcAttr = l.attributes.Sys
 	c.Stderr = &stderr
 	err := c.Run()
 	if ctx.Err() != nil {

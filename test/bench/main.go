@@ -25,6 +25,12 @@ import (
 // atOnce is the number of launches at the same time: the ranks of an MPI job on a large node.
 const atOnce = 64
 
+// sharedMemory is where $TMPDIR is made for all commands: a tmpfs, as /tmp is on many compute nodes. The C
+// program writes two files there for each launch. In /tmp on ext4 its time depends on what has
+// been deleted there within the last minutes, by this program among others, as ext4 takes its time
+// before it uses an inode again: 2.1 to 3.5 ms were seen, and the tmpfs gives it the former.
+const sharedMemory = "/dev/shm"
+
 func main() {
 	rounds := flag.Int("n", 400, "launch each command this `number` of times")
 	flag.Parse()
@@ -51,16 +57,21 @@ func run(rounds int) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	temporary, err := os.MkdirTemp(sharedMemory, "ch-run-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(temporary)) }()
 
 	who, err := ordinaryUser()
 	if err != nil {
 		return err
 	}
-	in, err := makeInputs(dir, who)
+	in, err := makeInputs(dir, temporary, who)
 	if err != nil {
 		return err
 	}
-	l, err := newLauncher(who)
+	l, err := newLauncher(who, temporary)
 	if err != nil {
 		return err
 	}

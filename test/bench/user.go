@@ -53,14 +53,9 @@ func addUser(name string) (*user.User, error) {
 	return user.Lookup(name)
 }
 
-// attributes make a child process belong to the account.
-func (a account) attributes() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Credential: a.credential}
-}
-
 // environment is as small as the commands allow: Charliecloud's ch-run needs USER.
-func (a account) environment() []string {
-	return []string{"HOME=" + a.home, "USER=" + a.name, "PATH=/usr/local/bin:/usr/bin:/bin"}
+func (a account) environment(temporary string) []string {
+	return []string{"HOME=" + a.home, "USER=" + a.name, "PATH=/usr/local/bin:/usr/bin:/bin", "TMPDIR=" + temporary}
 }
 
 // own gives path to the account.

@@ -89,6 +89,13 @@ static int show_process(char **args)
     printf("pid %d\nnofile %ld %ld\ncpus %d\numask %03o\nnice %d\npdeathsig %d\nslack %d\nno_new_privs %d\nsession %d\n",
         getpid(), (long)l.rlim_cur, (long)l.rlim_max, CPU_COUNT(&cpus), mask, getpriority(PRIO_PROCESS, 0), death,
         prctl(PR_GET_TIMERSLACK), prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), getsid(0));
+    const int resources[] = {RLIMIT_AS, RLIMIT_DATA, RLIMIT_FSIZE, RLIMIT_NPROC};
+    const char *names[] = {"as", "data", "fsize", "nproc"};
+    for (int i = 0; i < 4; i++) {
+        struct rlimit other;
+        getrlimit(resources[i], &other);
+        printf("%s %ld %ld\n", names[i], (long)other.rlim_cur, (long)other.rlim_max);
+    }
     int tty = open("/dev/tty", O_RDWR);
     printf("tty %s\n", tty < 0 ? "no" : "yes");
     return 0;

@@ -36,7 +36,8 @@ check: ## format, vet, linters, and a cross build for arm64
 	@scripts/deps check
 	@files=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$files" || { echo "gofmt would change: $$files"; exit 1; }
 	go vet ./...
-	CGO_ENABLED=0 go run $(LINTER) run
+	@GOBIN=$(CURDIR)/build/tools CGO_ENABLED=0 go install $(LINTER)
+	build/tools/golangci-lint run
 	shellcheck scripts/deps .ci/run $$(git ls-files 'examples/*/build')
 	env $(ARM64) go build $(GO_FLAGS) -ldflags '$(LD_FLAGS)' -o build/ch-run.arm64 ./cmd/ch-run
 	file build/ch-run.arm64 | grep -q 'ARM aarch64.*statically linked'

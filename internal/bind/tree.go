@@ -27,8 +27,8 @@ type Tree struct {
 	scratch kernel.FD // a directory on a tmpfs that only this process sees
 	path    string    // of the image, for messages
 	writing Writing
-	made    int       // number of names used up in scratch
-	mounted []Source  // in order
+	made    int      // number of names used up in scratch
+	mounted []Source // in order
 }
 
 // Attach mounts an image on the scratch tmpfs and returns the tree of it.

@@ -82,6 +82,9 @@ var globTests = []globTest{
 	{"[[.-.]b]", "-", true},
 	{"[[.-.]b]", ".", false},
 	{"[[.a.]-c]", "b", true},
+	{"[[:][[:alpha:]]", ":a", true}, // a bracket expression each
+	{"[[:]x:]", ":x:]", true},
+	{"[[:A:]]", ":]", true},    // not like the name of a class: a set, and a bracket
 	{"[[:foo:]]", ":]", false}, // no such class: no match
 	{"[[:foo:]]", "f", false},
 	{"[[:foo:]a]", "a", false},

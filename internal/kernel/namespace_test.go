@@ -38,10 +38,10 @@ func TestWhyNoNamespaces(t *testing.T) {
 
 		{"limit reached", map[string]string{"sys/user/max_user_namespaces": "7\n"}, Host{}, syscall.ENOSPC,
 			"all 7 user namespaces of user.max_user_namespaces are in use"},
-		{"nesting", nil, Host{Entered: true}, syscall.ENOSPC, "user namespaces are nested too deeply"},
-		{"nesting, Linux before 4.9", nil, Host{Entered: true}, syscall.EUSERS, "user namespaces are nested too deeply"},
+		{"nesting", nil, Host{Entered: true}, syscall.ENOSPC, "user.max_user_namespaces or user.max_mnt_namespaces, of this host or an enclosing container, is used up, or user namespaces are nested"},
+		{"nesting, Linux before 4.9", nil, Host{Entered: true}, syscall.EUSERS, "user.max_user_namespaces or user.max_mnt_namespaces, of this host or an enclosing container, is used up, or user namespaces are nested"},
 		{"nesting in a container", map[string]string{"self/uid_map": "0 1000 1\n"}, Host{}, syscall.ENOSPC,
-			"user namespaces are nested too deeply"},
+			"user.max_user_namespaces or user.max_mnt_namespaces, of this host or an enclosing container, is used up, or user namespaces are nested"},
 
 		{"no such kernel option", nil, Host{}, syscall.EINVAL, "this kernel was built without user namespaces (CONFIG_USER_NS)"},
 		{"no such system call", nil, Host{}, syscall.ENOSYS, "this kernel was built without user namespaces (CONFIG_USER_NS)"},

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/spf13/pflag"
-
 	"ch-run/internal/message"
 )
 
@@ -33,11 +31,11 @@ const (
 // [TextRequest], or, for a value that is wrong in itself, a [message.Error].
 //
 // The conventions are those of getopt_long(3): options before and after IMAGE, up to "--" or the
-// first word of the command; short options in clusters; long ones abbreviated. The flag library
-// assigns the values, one option at a time; abbreviations and attached optional arguments, which
-// it does not know, are brought into its form first.
+// first word of the command; short options in clusters; long ones abbreviated. The Go flag libraries
+// know neither abbreviations nor optional arguments of short options, and every launch pays for
+// what they import: spf13/pflag brings in package net, and with it made up 3 % of a launch.
 func Parse(args []string) (*Options, error) {
-	p := newParser()
+	p := &parser{table: Table()}
 	for len(args) > 0 && p.options.Command == nil {
 		word := args[0]
 		switch {
@@ -87,47 +85,7 @@ var (
 type parser struct {
 	options Options
 	image   bool // options.Image is set
-	flags   *pflag.FlagSet
 	table   []Option
-}
-
-// noArgument is what the flag library passes for an option without argument. No argument contains
-// a NUL byte.
-const noArgument = "\x00"
-
-func newParser() *parser {
-	p := &parser{flags: pflag.NewFlagSet("ch-run", pflag.ContinueOnError), table: Table()}
-	for i := range p.table {
-		option := &p.table[i]
-		short := ""
-		if option.Short != 0 {
-			short = string(option.Short)
-		}
-		f := p.flags.VarPF(&value{p, option}, option.Long, short, option.Help)
-		if option.Argument == "" || option.Optional {
-			f.NoOptDefVal = noArgument
-		}
-	}
-	return p
-}
-
-// value makes an option assignable by the flag library.
-type value struct {
-	parser *parser
-	option *Option
-}
-
-func (v *value) String() string { return "" }
-func (v *value) Type() string   { return v.option.Argument }
-
-func (v *value) Set(argument string) error {
-	switch {
-	case argument != noArgument && v.option.Argument == "":
-		return usageErrorf("option '--%s' doesn't allow an argument", v.option.Long)
-	case argument == noArgument && v.option.Optional:
-		return v.option.setDefault(&v.parser.options)
-	}
-	return v.option.set(&v.parser.options, argument)
 }
 
 func usageErrorf(format string, args ...any) error {
@@ -143,85 +101,89 @@ func (p *parser) operands(words []string) {
 	p.options.Command = words
 }
 
-// option parses the option at the start of args and returns how many words it takes up.
-func (p *parser) option(args []string) (n int, err error) {
+// option parses the option, or the cluster of short ones, at the start of args and returns how many
+// words it takes up.
+func (p *parser) option(args []string) (words int, err error) {
 	word := args[0]
 	if strings.HasPrefix(word, "--") {
-		name, attached, hasAttached := strings.Cut(word[2:], "=")
-		f, err := p.long(name)
+		name, argument, attached := strings.Cut(word[2:], "=")
+		o, err := p.long(name)
 		if err != nil {
 			return 0, err
 		}
-		word = "--" + f.Name
-		if hasAttached {
-			return 1, p.parse(word + "=" + attached)
+		if attached {
+			if o.Argument == "" {
+				return 0, usageErrorf("option '--%s' doesn't allow an argument", o.Long)
+			}
+			return 1, o.set(&p.options, argument)
 		}
-		return p.withArgument(f, word, "--"+f.Name, args)
+		return p.detached(o, o.Long, args)
 	}
 
-	for i := 1; i < len(word); i++ {
-		f := p.short(word[i])
-		if f == nil {
-			return 0, usageErrorf("invalid option -- '%c'", word[i])
+	for i := 1; i < len(word)-1; i++ {
+		o, err := p.short(word[i])
+		if err != nil {
+			return 0, err
 		}
-		option := f.Value.(*value).option
-		if rest := word[i+1:]; rest != "" && option.Argument != "" {
-			return 1, p.parse("--" + f.Name + "=" + rest)
+		if o.Argument != "" {
+			return 1, o.set(&p.options, word[i+1:])
 		}
-		if i == len(word)-1 {
-			return p.withArgument(f, "--"+f.Name, word[i:], args)
-		}
-		if err := p.parse("--" + f.Name); err != nil {
+		if err := o.set(&p.options, ""); err != nil {
 			return 0, err
 		}
 	}
-	return 1, nil
+	last := word[len(word)-1]
+	o, err := p.short(last)
+	if err != nil {
+		return 0, err
+	}
+	return p.detached(o, string(last), args)
 }
 
-// withArgument parses the option f, written as given, whose argument, if it needs one, is the next word.
-func (p *parser) withArgument(f *pflag.Flag, word, given string, args []string) (n int, err error) {
-	if f.NoOptDefVal != "" {
-		return 1, p.parse(word)
+// detached parses the option o, written as given at the start of args, whose argument, if it needs one,
+// is the next word.
+func (p *parser) detached(o *Option, given string, args []string) (words int, err error) {
+	switch {
+	case o.Argument == "":
+		return 1, o.set(&p.options, "")
+	case o.Optional:
+		return 1, o.setDefault(&p.options)
+	case len(args) < 2:
+		return 0, usageErrorf("option requires an argument -- '%s'", given)
 	}
-	if len(args) < 2 {
-		return 0, usageErrorf("option requires an argument -- '%s'", strings.TrimLeft(given, "-"))
-	}
-	return 2, p.parse(word + "=" + args[1])
+	return 2, o.set(&p.options, args[1])
 }
 
-func (p *parser) short(c byte) *pflag.Flag {
-	if c >= 0x80 { // the library panics on what is not ASCII
-		return nil
+func (p *parser) short(c byte) (*Option, error) {
+	for i := range p.table {
+		if o := &p.table[i]; o.Short == c {
+			return o, nil
+		}
 	}
-	return p.flags.ShorthandLookup(string(c))
+	return nil, usageErrorf("invalid option -- '%s'", string([]byte{c}))
 }
 
 // long finds the long option that name is, or is an unambiguous prefix of.
-func (p *parser) long(name string) (*pflag.Flag, error) {
-	if f := p.flags.Lookup(name); f != nil {
-		return f, nil
-	}
-	var found []string
-	for _, o := range p.table {
+func (p *parser) long(name string) (*Option, error) {
+	var found []*Option
+	for i := range p.table {
+		o := &p.table[i]
+		if o.Long == name {
+			return o, nil
+		}
 		if strings.HasPrefix(o.Long, name) {
-			found = append(found, o.Long)
+			found = append(found, o)
 		}
 	}
 	switch len(found) {
 	case 0:
 		return nil, usageErrorf("unrecognized option '--%s'", name)
 	case 1:
-		return p.flags.Lookup(found[0]), nil
+		return found[0], nil
 	}
-	return nil, usageErrorf("option '--%s' is ambiguous; possibilities: --%s", name, strings.Join(found, " --"))
-}
-
-// parse hands one option in its full form to the flag library.
-func (p *parser) parse(word string) error {
-	err := p.flags.Parse([]string{word})
-	var invalid *pflag.InvalidValueError
-	if errors.As(err, &invalid) {
-		return invalid.Unwrap() // what Set returned
+	var names strings.Builder
+	for _, o := range found {
+		names.WriteString(" --" + o.Long)
 	}
-	return err
+	return nil, usageErrorf("option '--%s' is ambiguous; possibilities:%s", name, names.String())
 }

@@ -144,6 +144,8 @@ var globTests = []globTest{
 	{"@(a[|]b|c)", "a|b", true},
 	{"@(a[)]|c)", "a)", true},
 	{"@([]|]|c)", "|", true},
+	{"@([!]|]x|b)", "ax", true},
+	{"@([^]|]x|b)", "ax", true},
 
 	// Empty alternatives.
 	{"@()", "", true},

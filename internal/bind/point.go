@@ -309,8 +309,8 @@ func (t *Tree) overlayAll(points []point, size string) error {
 			said = "the kernel says: " + explained.Text + "; "
 		}
 		return message.Wrap(err, "can't overlay: %s", t.path).
-			Hint("%s%s needs Linux %d.%d and a file system that it can be put on; --write changes the image itself", said,
-				kernel.Overlayfs.Name, kernel.Overlayfs.Since[0], kernel.Overlayfs.Since[1])
+			Hint("%s%s and a file system that it can be put on; --write changes the image itself", said,
+				kernel.Overlayfs.Requirement())
 	}
 	return nil
 }

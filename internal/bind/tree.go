@@ -111,6 +111,9 @@ func (s Source) directory() (bool, error) {
 func (t *Tree) Mount(sources []Source, log *message.Log) error {
 	for _, s := range sources {
 		log.Debug("mount: %s", s)
+		if s.Kind == Host && log.Admits(message.LevelTrace) {
+			log.Trace("mount flags of %s: %s", s.Source, kernel.MountFlags(s.handle))
+		}
 		if err := t.mount(s); err != nil {
 			return err
 		}

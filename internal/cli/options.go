@@ -133,7 +133,7 @@ func Table() []Option {
 			Help: "a fresh tmpfs at /tmp instead of the host's",
 			set:  flag(func(o *Options) { o.PrivateTmp = true })},
 		{Long: "set-env", Argument: "FILE|NAME=VALUE", Optional: true, Complete: CompleteFile,
-			Help: "set from newline-delimited FILE (default: image's)",
+			Help: "set NAME, or all in FILE (default: /ch/environment)",
 			set:  setEnvironment("--set-env", '\n'), setDefault: setDefaultEnvironment('\n')},
 		{Long: "set-env0", Argument: "FILE|NAME=VALUE", Optional: true, Complete: CompleteFile,
 			Help: "same, but FILE is NUL-delimited",
@@ -173,6 +173,9 @@ func Table() []Option {
 			Help: "print NUM warnings and exit",
 			set: func(o *Options, v string) error {
 				n, err := parseInt("--warnings", v)
+				if err == nil && n < 0 {
+					err = message.Errorf("--warnings: must be non-negative")
+				}
 				o.Test, o.TestWarnings = TestWarnings, int(n)
 				return err
 			}},

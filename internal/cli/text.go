@@ -30,7 +30,7 @@ func Help() string {
 			form = fmt.Sprintf("-%c, %s", o.Short, o.longForm())
 		}
 		if len(form) > 24 {
-			form += "\n" + strings.Repeat(" ", 28)
+			form += "\n" + strings.Repeat(" ", 27)
 		}
 		fmt.Fprintf(&b, "  %-25s %s\n", form, o.Help)
 	}

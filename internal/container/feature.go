@@ -41,7 +41,7 @@ func HasFeature(name string, caller early.Caller, log *message.Log) (bool, error
 		}
 		p := &Plan{UID: caller.EUID, GID: caller.EGID}
 		if err := p.enterNamespaces(caller, log); err != nil {
-			log.Verbose("%v", err)
+			log.Verbose("%s: not available: %v", name, err)
 			return false, nil
 		}
 		scratch, err := kernel.NewScratch()
@@ -49,7 +49,7 @@ func HasFeature(name string, caller early.Caller, log *message.Log) (bool, error
 			return false, message.Wrap(err, "can't mount tmpfs at %s", "/")
 		}
 		if err := f.Check(scratch.Directory); err != nil {
-			log.Verbose("%v", err)
+			log.Verbose("%s: not available (%s): %s", name, f.Requirement(), message.Reason(err))
 			return false, nil
 		}
 		return true, nil

@@ -195,7 +195,12 @@ func (e ExecError) Error() string { return e.message.Error() }
 func (e ExecError) Unwrap() error { return e.message }
 
 func (p *Plan) execute(null kernel.FD, log *message.Log) error {
-	log.Verbose("executing: %s", message.Quote(p.Command))
+	candidates := p.candidates()
+	if log.Admits(message.LevelVerbose) {
+		log.Trace("environment: %s", message.Quote(p.Environment.Entries()))
+		log.Trace("candidates: %s", message.Quote(candidates))
+		log.Verbose("executing: %s", message.Quote(p.Command))
+	}
 	log.Reprint()
 	streams := early.Streams{Stdout: log.Verbosity <= -2, Stderr: log.Verbosity <= -3}
 	for target, redirect := range []bool{false, streams.Stdout, streams.Stderr} {
@@ -206,7 +211,7 @@ func (p *Plan) execute(null kernel.FD, log *message.Log) error {
 			return message.Wrap(err, "can't redirect standard stream %d", target)
 		}
 	}
-	err := early.Exec(p.candidates(), p.Command, p.Environment.Entries(), streams)
+	err := early.Exec(candidates, p.Command, p.Environment.Entries(), streams)
 	return ExecError{message.Wrap(err, "can't execve(2): %s", p.Command[0])}
 }
 

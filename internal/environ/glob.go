@@ -234,7 +234,7 @@ func compileBracket(pattern string) (set *byteSet, rest string) {
 		if s == "" {
 			return literal('['), pattern[1:]
 		}
-		if class, after, ok := cutSymbol(s, ':'); ok {
+		if class, after, ok := cutSymbol(s, ':'); ok && strings.Trim(class, "abcdefghijklmnopqrstuvwxyz") == "" {
 			for c := range set {
 				in, known := inClass(class, byte(c))
 				set[c] = set[c] || in

@@ -91,8 +91,10 @@ func open(path string) (Image, error) {
 	if st.IsDir() {
 		i.Kind = Directory
 	}
-	i.Path, err = fd.Name()
-	return i, err
+	if i.Path, err = fd.Name(); err != nil {
+		i.Path = path // without procfs there is no container; what needs it first says so
+	}
+	return i, nil
 }
 
 // inside says whether path, which is canonical, is below the directory.

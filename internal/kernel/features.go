@@ -27,10 +27,10 @@ var (
 	}}
 	MountSetattr = Feature{"mount-setattr", [2]int{5, 12}, "making trees of mounts read-only", func(FD) error {
 		err := unix.MountSetattr(-1, "", 0, &unix.MountAttr{})
-		if errors.Is(err, unix.EBADF) || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EINVAL) {
-			return nil
+		if errors.Is(err, unix.ENOSYS) {
+			return err
 		}
-		return err
+		return nil // of an existing call with such arguments there is an error too
 	}}
 	Overlayfs   = Feature{"overlayfs", [2]int{5, 11}, "--write-fake, and mount points that an image lacks", probeOverlayfs}
 	TmpfsXattrs = Feature{"tmpfs-xattrs", [2]int{6, 6}, "deleting and replacing directories of the image under --write-fake", func(scratch FD) error {
@@ -41,15 +41,14 @@ var (
 // Features lists them all.
 func Features() []Feature { return []Feature{Openat2, MountSetattr, Overlayfs, TmpfsXattrs} }
 
-// Check returns nil if the running kernel has the feature, and otherwise an error that says what
-// would be needed.
+// Check returns nil if the running kernel has the feature, and otherwise why not.
 //
 // Preconditions: scratch is a directory on a tmpfs of the process's own mount namespace.
-func (f Feature) Check(scratch FD) error {
-	if err := f.probe(scratch); err != nil {
-		return fmt.Errorf("%s: not supported (requires Linux %d.%d): %w", f.Name, f.Since[0], f.Since[1], err)
-	}
-	return nil
+func (f Feature) Check(scratch FD) error { return f.probe(scratch) }
+
+// Requirement says what the feature needs.
+func (f Feature) Requirement() string {
+	return fmt.Sprintf("%s needs Linux %d.%d", f.Name, f.Since[0], f.Since[1])
 }
 
 // Release returns the running kernel's major and minor version numbers.

@@ -74,7 +74,7 @@ func (l *Log) Error(err error) {
 
 // Reprint prints the first warnings again, so that they are not lost above a long start-up.
 func (l *Log) Reprint() {
-	if len(l.warnings) == 0 || !l.admits(LevelWarning) {
+	if len(l.warnings) == 0 || !l.Admits(LevelWarning) {
 		return
 	}
 	l.print(LevelWarning, caller(1), fmt.Sprintf("reprinting first %d warning(s)", len(l.warnings)))
@@ -83,7 +83,8 @@ func (l *Log) Reprint() {
 	}
 }
 
-func (l *Log) admits(level Level) bool {
+// Admits says whether messages of the level are printed; for those that take work to make.
+func (l *Log) Admits(level Level) bool {
 	switch level {
 	case LevelError:
 		return true
@@ -97,13 +98,13 @@ func (l *Log) admits(level Level) bool {
 }
 
 func (l *Log) printf(level Level, format string, args []any) {
-	if l.admits(level) {
+	if l.Admits(level) {
 		l.print(level, caller(3), fmt.Sprintf(format, args...))
 	}
 }
 
 func (l *Log) print(level Level, at position, text string) {
-	if l.admits(level) {
+	if l.Admits(level) {
 		write(level, text+at.String())
 	}
 }

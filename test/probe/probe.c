@@ -436,6 +436,46 @@ static int with(char **args)
     return fail(args[1]);
 }
 
+// Executes a program as an ordinary user where the root directory is the initial rootfs, as on a node
+// that has booted from an initramfs and stayed there. Needs root. args: DIRECTORY PROGRAM [ARG...];
+// the directory is at /test then.
+static int diskless(char **args)
+{
+    const char *sources[] = {args[0], "/dev", "/proc", "/sys", "/tmp"};
+    const char *targets[] = {"/test", "/dev", "/proc", "/sys", "/tmp"};
+    int trees[5], made[5];
+
+    if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
+        return fail("unshare");
+    int namespace = open("/proc/self/ns/mnt", O_RDONLY);
+    for (int i = 0; i < 5; i++)
+        trees[i] = (int)syscall(SYS_open_tree, AT_FDCWD, sources[i], 1 /* OPEN_TREE_CLONE */ | 0x8000 /* AT_RECURSIVE */);
+    // What is mounted on the rootfs goes, and entering the namespace again leads to what is left.
+    if (umount2("/", MNT_DETACH) || setns(namespace, CLONE_NEWNS))
+        return fail("detaching the root");
+    for (int i = 0; i < 5; i++) {
+        made[i] = mkdir(targets[i], 0755) == 0;
+        if (syscall(SYS_move_mount, trees[i], "", AT_FDCWD, targets[i], 4 /* MOVE_MOUNT_F_EMPTY_PATH */))
+            return fail(targets[i]);
+    }
+    pid_t child = fork();
+    if (child == 0) {
+        if (setgroups(0, NULL) || setgid(4711) || setuid(4711))
+            return fail("setuid");
+        execv(args[1], args + 1);
+        return fail(args[1]);
+    }
+    int result;
+    waitpid(child, &result, 0);
+    // The rootfs is the machine's, whatever the namespace.
+    for (int i = 4; i >= 0; i--) {
+        umount2(targets[i], MNT_DETACH);
+        if (made[i])
+            rmdir(targets[i]);
+    }
+    return WIFEXITED(result) ? WEXITSTATUS(result) : 99;
+}
+
 static const struct {
     const char *verb;
     int (*run)(char **args);
@@ -445,7 +485,7 @@ static const struct {
     {"count", count_arguments}, {"cat", cat}, {"ls", list}, {"stat", status}, {"write", write_to},
     {"mkdir", make_directory}, {"rm", remove_file}, {"pwd", working_directory}, {"exit", exit_with},
     {"kill", kill_self}, {"sleep", sleep_for}, {"escape", try_escape}, {"above", above_root}, {"swap", swap},
-    {"syslog", log_daemon}, {"with", with},
+    {"syslog", log_daemon}, {"with", with}, {"diskless", diskless},
 };
 
 int main(int argc, char **argv)

@@ -326,12 +326,8 @@ static void restore(int flags)
 
 // Executes the first of CANDIDATES that can be, as execvp(3) does: a file without a known format
 // is given to /bin/sh. Returns an errno value if none could.
-int early_exec(char **candidates, char **argv, char **envp, int flags)
+static int try_all(char **candidates, char **argv, char **envp)
 {
-    restore(flags);
-    if (flags & EARLY_NO_NEW_PRIVS && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
-        return errno;
-
     int denied = 0, error = ENOENT;
     for (; *candidates; candidates++) {
         execve(*candidates, argv, envp);
@@ -353,4 +349,17 @@ int early_exec(char **candidates, char **argv, char **envp, int flags)
             return error;
     }
     return denied ? EACCES : error;
+}
+
+// Restores the caller's settings and executes the command; see try_all.
+int early_exec(char **candidates, char **argv, char **envp, int flags)
+{
+    int error;
+    restore(flags);
+    if (flags & EARLY_NO_NEW_PRIVS && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+        error = errno;
+    else
+        error = try_all(candidates, argv, envp);
+    make_room(); // Go has an error to report
+    return error;
 }

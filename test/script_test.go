@@ -48,7 +48,7 @@ func runScripts(t *testing.T, who, where string) {
 func setup(env *testscript.Env) error {
 	image := filepath.Join(env.WorkDir, "img")
 	home := filepath.Join(env.WorkDir, "home")
-	env.Setenv("PATH", inputs+"/bin:"+os.Getenv("PATH"))
+	env.Setenv("PATH", inputs+"/bin:/usr/local/bin:/usr/bin:/bin:/usr/games:/usr/sbin:/sbin") // no /bin at the end, as for users of Debian
 	env.Setenv("IMG", image)
 	env.Setenv("INPUTS", inputs)
 	env.Setenv("HOME", home)

@@ -77,9 +77,9 @@ func executing(pid int, name string) bool {
 // Killed at any moment, ch-run leaves no file, no mount and no process.
 func TestKill(t *testing.T) {
 	img := image(t)
-	source := t.TempDir()
-	tmp := t.TempDir()
-	before := hostState(t, img, tmp)
+	source, tmp := t.TempDir(), t.TempDir()
+	mark := fmt.Sprintf("CH_RUN_TEST_MARK=%d", rand.Uint64())
+	before := tree(t, img) + tree(t, tmp)
 	variants := [][]string{
 		{img, "--", "probe", "sleep", "10"},
 		{"-b", source + ":/new/place", img, "--", "probe", "sleep", "10"},
@@ -88,7 +88,7 @@ func TestKill(t *testing.T) {
 	}
 	for i := range 500 {
 		cmd := chRun(variants[i%len(variants)]...)
-		cmd.Env = append(cmd.Env, "TMPDIR="+tmp)
+		cmd.Env = append(cmd.Env, "TMPDIR="+tmp, mark)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -98,36 +98,36 @@ func TestKill(t *testing.T) {
 		}
 		_ = cmd.Wait() // killed
 	}
-	if after := hostState(t, img, tmp); after != before {
-		t.Errorf("before:\n%s\nafter:\n%s", before, after)
-	}
-}
-
-// hostState describes what a launch could leave behind: files in the given directories and those that
-// are everybody's, mounts, and processes that are ch-run or the probe.
-func hostState(t *testing.T, directories ...string) string {
-	t.Helper()
-	var b strings.Builder
-	for _, d := range directories {
-		b.WriteString(tree(t, d))
-	}
-	for _, pattern := range []string{"/tmp/ch-run*", "/var/tmp/*", "/dev/shm/*"} {
-		names, _ := filepath.Glob(pattern) // fails only on bad patterns
-		fmt.Fprintln(&b, names)
+	if after := tree(t, img) + tree(t, tmp); after != before {
+		t.Errorf("files before:\n%s\nafter:\n%s", before, after)
 	}
 	mounts, err := os.ReadFile("/proc/self/mounts")
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.Write(mounts)
-	processes, _ := filepath.Glob("/proc/[0-9]*/comm")
-	for _, p := range processes {
-		comm, _ := os.ReadFile(p) // it may have ended
-		if name := strings.TrimSpace(string(comm)); name == "ch-run" || name == "probe" {
-			fmt.Fprintln(&b, p, name)
+	if bytes.Contains(mounts, []byte(img)) || bytes.Contains(mounts, []byte(tmp)) {
+		t.Errorf("mounts are left:\n%s", mounts)
+	}
+	environments, err := filepath.Glob("/proc/[0-9]*/environ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range environments {
+		if text, err := os.ReadFile(e); err == nil && bytes.Contains(text, []byte(mark)) { // others' are an error
+			t.Errorf("a process is left: %s", e)
 		}
 	}
-	return b.String()
+	// What is shared by all, where other programs come and go: nothing by a name of ours.
+	for _, pattern := range []string{"/tmp/ch-run[._]*", "/var/tmp/ch-run*", "/dev/shm/*ch-run_*"} {
+		if names, _ := filepath.Glob(pattern); len(names) > 0 {
+			for _, name := range names {
+				st, err := os.Stat(name)
+				if err == nil && st.Sys().(*syscall.Stat_t).Uid == uint32(os.Getuid()) {
+					t.Errorf("a file is left: %s", name)
+				}
+			}
+		}
+	}
 }
 
 // With the garbage collector running all the time, nothing that C or the kernel still needs is
@@ -138,8 +138,8 @@ func TestGarbageCollection(t *testing.T) {
 	want := output(t, chRun("-b", source+":/a/b", "--set-env=X=1", img, "--", "probe", "env"))
 	for range 500 {
 		cmd := chRun("-b", source+":/a/b", "--set-env=X=1", img, "--", "probe", "env")
-		cmd.Env = append(cmd.Env, "GOGC=1")
-		got := strings.Replace(output(t, cmd), "[GOGC=1]\n", "", 1)
+		cmd.Env = append(cmd.Env, "CH_RUN_GOGC=1")
+		got := strings.Replace(output(t, cmd), "[CH_RUN_GOGC=1]\n", "", 1)
 		if got != want {
 			t.Fatalf("got:\n%s\nwant:\n%s", got, want)
 		}

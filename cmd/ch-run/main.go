@@ -46,8 +46,8 @@ func run(args []string) int {
 	if options != nil {
 		log.Verbosity = options.Verbosity
 	}
-	if options != nil && options.Test != cli.TestNone {
-		return test(options, args, log)
+	if options != nil && options.Task != cli.TaskNone {
+		return perform(options, args, log)
 	}
 	var text cli.TextRequest
 	switch {
@@ -122,10 +122,10 @@ func textFor(request cli.TextRequest) string {
 	return version + "\n"
 }
 
-// test does what the options ask for instead of a launch.
-func test(o *cli.Options, args []string, log *message.Log) int {
-	switch o.Test {
-	case cli.TestFeature:
+// perform does what the options ask for instead of a launch.
+func perform(o *cli.Options, args []string, log *message.Log) int {
+	switch o.Task {
+	case cli.TaskFeature:
 		// Some kernel features show only in namespaces.
 		if asked, _, _ := early.Namespaces(); !asked && container.NeedsNamespaces(o.Feature) {
 			return report(message.Wrap(early.Relaunch(args), "can't execute ch-run again: /proc/self/exe"), log)
@@ -137,18 +137,18 @@ func test(o *cli.Options, args []string, log *message.Log) int {
 		case !available:
 			return exitNotAvailable
 		}
-	case cli.TestWarnings:
-		for i := range o.TestWarnings {
+	case cli.TaskWarnings:
+		for i := range o.Warnings {
 			log.Warning("this is warning %d!", i+1)
 		}
 		log.Reprint()
-	case cli.TestLog, cli.TestLogFail:
+	case cli.TaskLog, cli.TaskLogFail:
 		log.Trace("trace")
 		log.Debug("debug")
 		log.Verbose("verbose")
 		log.Info("info")
 		log.Warning("warning")
-		if o.Test == cli.TestLogFail {
+		if o.Task == cli.TaskLogFail {
 			return report(message.Errorf("the program failed inexplicably"), log)
 		}
 		log.Reprint()

@@ -27,8 +27,8 @@ type Tree struct {
 	scratch kernel.FD // a directory on a tmpfs that only this process sees
 	path    string    // of the image, for messages
 	writing Writing
-	made    int      // number of names used up in scratch
-	mounted []Source // in order
+	made    int         // number of names used up in scratch
+	mounted []OpenMount // in order
 }
 
 // Attach mounts an image on the scratch tmpfs and returns the tree of it.
@@ -56,12 +56,12 @@ func (t *Tree) Root() kernel.FD { return t.root }
 // shown returns a path in the container as messages name it: below the image.
 func (t *Tree) shown(inside string) string { return path.Join(t.path, inside) }
 
-// Sources opens the sources of mounts: what is looked at now is what will be mounted. A mount of which the
+// Open opens the sources of mounts: what is looked at now is what will be mounted. A mount of which the
 // source is not needed and does not exist is left out.
-func Sources(mounts []Mount) ([]Source, error) {
-	sources := make([]Source, 0, len(mounts))
+func Open(mounts []Mount) ([]OpenMount, error) {
+	sources := make([]OpenMount, 0, len(mounts))
 	for _, m := range mounts {
-		s := Source{Mount: m}
+		s := OpenMount{Mount: m}
 		if m.Kind == Host {
 			var err error
 			s.handle, err = kernel.Handle(kernel.CWD, m.Source)
@@ -84,103 +84,117 @@ func Sources(mounts []Mount) ([]Source, error) {
 	return sources, nil
 }
 
-// A Source is a mount whose source is open.
-type Source struct {
+// An OpenMount is a mount whose source is open.
+type OpenMount struct {
 	Mount
-	handle kernel.FD
+	handle   kernel.FD
+	resolved string // where the mount point was made; "" if it was there
 }
 
-func (s Source) String() string {
-	from := map[Kind]string{Host: s.Source, Content: "(generated)", Tmpfs: "(tmpfs)"}[s.Kind]
-	if s.ReadOnly {
-		return from + " at " + s.Destination + " (ro)"
+// point returns the path at which the mount point is to be found.
+func (m OpenMount) point() string {
+	if m.resolved != "" {
+		return m.resolved
 	}
-	return from + " at " + s.Destination
+	return m.Destination
+}
+
+func (m OpenMount) String() string {
+	from := map[Kind]string{Host: m.Source, Content: "(generated)", Tmpfs: "(tmpfs)"}[m.Kind]
+	if m.ReadOnly {
+		return from + " at " + m.Destination + " (ro)"
+	}
+	return from + " at " + m.Destination
 }
 
 // directory says whether the mount point has to be a directory.
-func (s Source) directory() (bool, error) {
-	if s.Kind != Host {
-		return s.Kind == Tmpfs, nil
+func (m OpenMount) directory() (bool, error) {
+	if m.Kind != Host {
+		return m.Kind == Tmpfs, nil
 	}
-	st, err := s.handle.Stat()
+	st, err := m.handle.Stat()
 	return st.IsDir(), err
 }
 
 // Mount makes the mounts, in order.
-func (t *Tree) Mount(sources []Source, log *message.Log) error {
-	for _, s := range sources {
-		log.Debug("mount: %s", s)
-		if s.Kind == Host && log.Admits(message.LevelTrace) {
-			log.Trace("mount flags of %s: %s", s.Source, kernel.MountFlags(s.handle))
-		}
-		if err := t.mount(s); err != nil {
+func (t *Tree) Mount(mounts []OpenMount, log *message.Log) error {
+	for _, m := range mounts {
+		before := len(t.mounted)
+		if err := t.mount(m); err != nil {
 			return err
+		}
+		if len(t.mounted) == before {
+			log.Debug("not in the image: %s", m.Destination)
+			continue
+		}
+		log.Debug("mount: %s", m)
+		if m.Kind == Host && log.Admits(message.LevelTrace) {
+			log.Trace("mount flags of %s: %s", m.Source, kernel.MountFlags(m.handle))
 		}
 	}
 	return nil
 }
 
-func (t *Tree) mount(s Source) error {
-	if err := t.checkClimb(s.Destination); err != nil {
+func (t *Tree) mount(m OpenMount) error {
+	if err := t.checkClimb(m.Destination); err != nil {
 		return err
 	}
-	point, err := kernel.HandleInRoot(t.root, s.Destination)
-	if errors.Is(err, syscall.ENOENT) && s.Need == Create {
-		point, err = t.makeLate(s)
+	point, err := kernel.HandleInRoot(t.root, m.point())
+	if errors.Is(err, syscall.ENOENT) && m.Need == Create {
+		point, err = t.makeLate(m)
 		var e *message.Error
 		if errors.As(err, &e) {
 			return err
 		}
 	}
 	if err != nil {
-		return t.noDestination(s, err)
+		return t.noDestination(m, err)
 	}
 	defer point.Close()
 	if same, err := sameFile(point, t.root); err != nil || same {
-		return message.Errorf("can't bind: %s not subdirectory of %s", t.shown(s.Destination), t.path)
+		return message.Errorf("can't bind: %s not subdirectory of %s", t.shown(m.Destination), t.path)
 	}
 
-	switch s.Kind {
+	switch m.Kind {
 	case Tmpfs:
 		err = kernel.Tmpfs(point, "mode=1777")
 		if err != nil {
-			return message.Wrap(err, "can't mount tmpfs at %s", t.shown(s.Destination))
+			return message.Wrap(err, "can't mount tmpfs at %s", t.shown(m.Destination))
 		}
 	case Content:
-		err = t.bindContent(s, point)
+		err = t.bindContent(m, point)
 	case Host:
-		err = t.bindHost(s, point)
+		err = t.bindHost(m, point)
 	}
 	if err != nil {
 		return err
 	}
-	t.mounted = append(t.mounted, s)
+	t.mounted = append(t.mounted, m)
 	return nil
 }
 
-func (t *Tree) noDestination(s Source, err error) error {
-	shown := t.shown(s.Destination)
+func (t *Tree) noDestination(m OpenMount, err error) error {
+	shown := t.shown(m.Destination)
 	switch {
-	case s.Need == IfPresent:
+	case m.Need == IfPresent:
 		return nil
-	case s.Kind == Tmpfs:
+	case m.Kind == Tmpfs:
 		return message.Wrap(err, "can't mount tmpfs at %s", shown)
 	case errors.Is(err, syscall.ENOENT):
 		return message.Errorf("can't bind: destination not found: %s", shown).
-			Hint("an image needs %s; create it there", s.Destination)
-	case s.Kind == Content:
+			Hint("an image needs %s; create it there", m.Destination)
+	case m.Kind == Content:
 		return message.Wrap(err, "can't bind: %s", shown)
 	}
-	return message.Wrap(err, "can't bind %s at %s", s.Source, shown)
+	return message.Wrap(err, "can't bind %s at %s", m.Source, shown)
 }
 
 // bindContent writes the file on the scratch tmpfs, so that no trace of it is on the host even if
 // the process is killed here.
-func (t *Tree) bindContent(s Source, point kernel.FD) error {
-	shown := t.shown(s.Destination)
+func (t *Tree) bindContent(m OpenMount, point kernel.FD) error {
+	shown := t.shown(m.Destination)
 	name := t.name("file")
-	if err := kernel.CreateFile(t.scratch, name, s.Content, 0o644); err != nil {
+	if err := kernel.CreateFile(t.scratch, name, m.Content, 0o644); err != nil {
 		return message.Wrap(err, "can't write contents for %s", shown)
 	}
 	file, err := kernel.LinkHandle(t.scratch, name)
@@ -194,19 +208,19 @@ func (t *Tree) bindContent(s Source, point kernel.FD) error {
 	return nil
 }
 
-func (t *Tree) bindHost(s Source, point kernel.FD) error {
-	shown := t.shown(s.Destination)
+func (t *Tree) bindHost(m OpenMount, point kernel.FD) error {
+	shown := t.shown(m.Destination)
 	var err error
-	if s.ReadOnly {
-		err = kernel.BindReadOnly(s.handle, point)
+	if m.ReadOnly {
+		err = kernel.BindReadOnly(m.handle, point)
 		if errors.Is(err, syscall.ENOSYS) {
-			return t.bindThenProtect(s, point)
+			return t.bindThenProtect(m, point)
 		}
 	} else {
-		err = kernel.Bind(s.handle, point)
+		err = kernel.Bind(m.handle, point)
 	}
 	if err != nil {
-		return explainMount(message.Wrap(err, "can't bind %s at %s", s.Source, shown), err)
+		return explainMount(message.Wrap(err, "can't bind %s at %s", m.Source, shown), err)
 	}
 	return nil
 }
@@ -214,22 +228,22 @@ func (t *Tree) bindHost(s Source, point kernel.FD) error {
 // bindThenProtect is the read-only bind for kernels before 5.12. The destination has to be looked up a
 // second time to get at the new mount; should another process have redirected the path in between,
 // what is found is not what was bound.
-func (t *Tree) bindThenProtect(s Source, point kernel.FD) error {
-	shown := t.shown(s.Destination)
-	if err := kernel.Bind(s.handle, point); err != nil {
-		return explainMount(message.Wrap(err, "can't bind %s at %s", s.Source, shown), err)
+func (t *Tree) bindThenProtect(m OpenMount, point kernel.FD) error {
+	shown := t.shown(m.Destination)
+	if err := kernel.Bind(m.handle, point); err != nil {
+		return explainMount(message.Wrap(err, "can't bind %s at %s", m.Source, shown), err)
 	}
-	top, err := kernel.HandleInRoot(t.root, s.Destination)
+	top, err := kernel.HandleInRoot(t.root, m.point())
 	if err != nil {
 		return message.Wrap(err, "can't find bind-mount %s again", shown)
 	}
 	defer top.Close()
-	if same, err := sameFile(top, s.handle); err != nil || !same {
+	if same, err := sameFile(top, m.handle); err != nil || !same {
 		return message.Errorf("can't find bind-mount %s again: the image was changed meanwhile", shown)
 	}
 	if err := kernel.MakeReadOnly(top); err != nil {
 		return message.Wrap(err, "can't re-mount read-only: %s", shown).
-			Hint("the host's mount has the flags %s, which may be locked", kernel.MountFlags(top))
+			Hint("the host'm mount has the flags %s, which may be locked", kernel.MountFlags(top))
 	}
 	return nil
 }

@@ -14,22 +14,22 @@ type Options struct {
 	Image   string
 	Command []string
 
-	Binds        []string // as given to --bind, in order
-	Directory    string   // --cd
-	Environment  []EnvironmentChange
-	UID, GID     *uint32 // nil: the caller's
-	Home         bool
-	Mount        *string // nil: not given
-	NoPasswd     bool
-	Storage      *string // nil: not given
-	PrivateTmp   bool
-	Unsafe       bool
-	Write        bool
-	WriteFake    string // size as tmpfs takes it; "": no overlay
-	Verbosity    int    // number of -v, or minus the number of -q
-	Test         Test
-	TestWarnings int    // --warnings
-	Feature      string // --feature
+	Binds       []string // as given to --bind, in order
+	Directory   string   // --cd
+	Environment []EnvironmentChange
+	UID, GID    *uint32 // nil: the caller's
+	Home        bool
+	Mount       *string // nil: not given
+	NoPasswd    bool
+	Storage     *string // nil: not given
+	PrivateTmp  bool
+	Unsafe      bool
+	Write       bool
+	WriteFake   string // size as tmpfs takes it; "": no overlay
+	Verbosity   int    // number of -v, or minus the number of -q
+	Task        Task   // what to do instead of a launch
+	Warnings    int    // --warnings
+	Feature     string // --feature
 
 	noExpand       bool
 	verbose, quiet int
@@ -43,16 +43,16 @@ type EnvironmentChange struct {
 	Expand    bool
 }
 
-// Test is what the command line asks for instead of a launch.
-type Test int
+// Task is what the command line asks for instead of a launch.
+type Task int
 
-// What Options.Test can be.
+// The tasks.
 const (
-	TestNone Test = iota
-	TestLog
-	TestLogFail
-	TestWarnings
-	TestFeature
+	TaskNone Task = iota
+	TaskLog
+	TaskLogFail
+	TaskWarnings
+	TaskFeature
 )
 
 // An Option is a row of the table of options.
@@ -99,7 +99,7 @@ func Table() []Option {
 			set:  flag(func(o *Options) { o.noExpand = true })},
 		{Long: "feature", Argument: "FEAT", Complete: "extglob seccomp squash overlayfs tmpfs-xattrs cdi join-handles",
 			Help: "exit 0 if FEAT is available, 87 if not",
-			set:  func(o *Options, v string) error { o.Test, o.Feature = TestFeature, v; return nil }},
+			set:  func(o *Options, v string) error { o.Task, o.Feature = TaskFeature, v; return nil }},
 		{Long: "gid", Short: 'g', Argument: "GID",
 			Help: "group ID in the container (default: yours)",
 			set:  func(o *Options, v string) (err error) { o.GID, err = parseID("--gid", v); return err }},
@@ -143,9 +143,9 @@ func Table() []Option {
 			set: func(o *Options, v string) error {
 				switch v {
 				case "log":
-					o.Test = TestLog
+					o.Task = TaskLog
 				case "log-fail":
-					o.Test = TestLogFail
+					o.Task = TaskLogFail
 				default:
 					return message.Errorf("--test: unknown test: %s", v)
 				}
@@ -176,7 +176,7 @@ func Table() []Option {
 				if err == nil && n < 0 {
 					err = message.Errorf("--warnings: must be non-negative")
 				}
-				o.Test, o.TestWarnings = TestWarnings, int(n)
+				o.Task, o.Warnings = TaskWarnings, int(n)
 				return err
 			}},
 		{Long: "write", Short: 'w',

@@ -88,9 +88,7 @@ type parser struct {
 	table   []Option
 }
 
-func usageErrorf(format string, args ...any) error {
-	return UsageError{message.Errorf(format, args...).Hint("see 'ch-run --help'")}
-}
+func usage(e *message.Error) error { return UsageError{e.Hint("see 'ch-run --help'")} }
 
 // operands takes the words behind the options: IMAGE, if it has not come yet, and the command.
 func (p *parser) operands(words []string) {
@@ -113,7 +111,7 @@ func (p *parser) option(args []string) (words int, err error) {
 		}
 		if attached {
 			if o.Argument == "" {
-				return 0, usageErrorf("option '--%s' doesn't allow an argument", o.Long)
+				return 0, usage(message.Errorf("option '--%s' doesn't allow an argument", o.Long))
 			}
 			return 1, o.set(&p.options, argument)
 		}
@@ -149,7 +147,7 @@ func (p *parser) detached(o *Option, given string, args []string) (words int, er
 	case o.Optional:
 		return 1, o.setDefault(&p.options)
 	case len(args) < 2:
-		return 0, usageErrorf("option requires an argument -- '%s'", given)
+		return 0, usage(message.Errorf("option requires an argument -- '%s'", given))
 	}
 	return 2, o.set(&p.options, args[1])
 }
@@ -160,7 +158,7 @@ func (p *parser) short(c byte) (*Option, error) {
 			return o, nil
 		}
 	}
-	return nil, usageErrorf("invalid option -- '%s'", string([]byte{c}))
+	return nil, usage(message.Errorf("invalid option -- '%s'", string([]byte{c})))
 }
 
 // long finds the long option that name is, or is an unambiguous prefix of.
@@ -177,7 +175,7 @@ func (p *parser) long(name string) (*Option, error) {
 	}
 	switch len(found) {
 	case 0:
-		return nil, usageErrorf("unrecognized option '--%s'", name)
+		return nil, usage(message.Errorf("unrecognized option '--%s'", name))
 	case 1:
 		return found[0], nil
 	}
@@ -185,5 +183,5 @@ func (p *parser) long(name string) (*Option, error) {
 	for _, o := range found {
 		names.WriteString(" --" + o.Long)
 	}
-	return nil, usageErrorf("option '--%s' is ambiguous; possibilities:%s", name, names.String())
+	return nil, usage(message.Errorf("option '--%s' is ambiguous; possibilities:%s", name, names.String()))
 }

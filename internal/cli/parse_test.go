@@ -140,18 +140,18 @@ func TestParseIncomplete(t *testing.T) {
 
 func TestParseTests(t *testing.T) {
 	for line, want := range map[string]Options{
-		"--test=log":             {Test: TestLog},
-		"--test log-fail":        {Test: TestLogFail},
-		"--warnings=33":          {Test: TestWarnings, TestWarnings: 33},
-		"-v --warnings 0":        {Test: TestWarnings, Verbosity: 1},
-		"--feature=seccomp":      {Test: TestFeature, Feature: "seccomp"},
-		"--feature=no-such-name": {Test: TestFeature, Feature: "no-such-name"},
+		"--test=log":             {Task: TaskLog},
+		"--test log-fail":        {Task: TaskLogFail},
+		"--warnings=33":          {Task: TaskWarnings, Warnings: 33},
+		"-v --warnings 0":        {Task: TaskWarnings, Verbosity: 1},
+		"--feature=seccomp":      {Task: TaskFeature, Feature: "seccomp"},
+		"--feature=no-such-name": {Task: TaskFeature, Feature: "no-such-name"},
 	} {
 		got, err := Parse(strings.Fields(line))
 		if err != ErrNoImage {
 			t.Errorf("%s: %v, want %v", line, err, ErrNoImage)
 		}
-		if got.Test != want.Test || got.TestWarnings != want.TestWarnings || got.Feature != want.Feature || got.Verbosity != want.Verbosity {
+		if got.Task != want.Task || got.Warnings != want.Warnings || got.Feature != want.Feature || got.Verbosity != want.Verbosity {
 			t.Errorf("%s: %+v, want %+v", line, got, want)
 		}
 	}

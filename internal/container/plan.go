@@ -6,6 +6,7 @@ import (
 	"errors"
 	"path"
 	"strconv"
+	"syscall"
 
 	"ch-run/internal/bind"
 	"ch-run/internal/cli"
@@ -162,6 +163,7 @@ var hostMounts = []bind.Mount{
 	{Source: "/etc/hosts", Destination: "/etc/hosts", Need: bind.IfPresent},
 	{Source: "/etc/machine-id", Destination: "/etc/machine-id", Need: bind.IfPresent},
 	{Source: "/etc/resolv.conf", Destination: "/etc/resolv.conf", Need: bind.IfPresent},
+	{Source: "/var/spool/slurmd", Destination: "/var/spool/slurmd", Need: bind.IfPresent},
 	// HPE Cray: huge pages, interconnects of the XC and EX series.
 	{Source: "/var/lib/hugetlbfs", Destination: "/var/lib/hugetlbfs", Need: bind.IfPresent},
 	{Source: "/etc/opt/cray/wlm_detect", Destination: "/etc/opt/cray/wlm_detect", Need: bind.IfPresent},
@@ -171,7 +173,6 @@ var hostMounts = []bind.Mount{
 	{Source: "/opt/cray/ugni", Destination: "/opt/cray/ugni", Need: bind.IfPresent},
 	{Source: "/opt/cray/xpmem", Destination: "/opt/cray/xpmem", Need: bind.IfPresent},
 	{Source: "/var/opt/cray/alps", Destination: "/var/opt/cray/alps", Need: bind.IfPresent},
-	{Source: "/var/spool/slurmd", Destination: "/var/spool/slurmd", Need: bind.IfPresent},
 }
 
 func (p *Plan) identityMounts(log *message.Log) []bind.Mount {
@@ -252,7 +253,10 @@ func changes(options []cli.EnvironmentChange) ([]Change, error) {
 				return nil, message.Errorf("can't parse variable: %v: %s", err, o.Set)
 			}
 			data, err := kernel.ReadFile(kernel.CWD, o.Set)
-			if err != nil {
+			switch {
+			case errors.Is(err, syscall.EISDIR), errors.Is(err, syscall.EFBIG):
+				return nil, message.Wrap(err, "can't read: %s", o.Set)
+			case err != nil:
 				return nil, message.Wrap(err, "can't open: %s", o.Set)
 			}
 			if c.Assignments, err = environ.Parse(data, o.Delimiter, o.Set); err != nil {

@@ -21,13 +21,13 @@ func (p *Plan) Run(caller early.Caller, log *message.Log) error {
 	}
 	kernel.Umask(0) // modes are what this program says; package early restores the caller's
 	// Before the scratch tmpfs, which a relative path that climbs above the root would lead to.
-	sources, err := bind.Sources(p.Mounts)
+	sources, err := bind.Open(p.Mounts)
 	if err != nil {
 		return err
 	}
 	scratch, err := kernel.NewScratch()
 	if err != nil {
-		return message.Wrap(err, "can't mount tmpfs at %s", "/")
+		return refused(message.Wrap(err, "can't mount tmpfs at %s", "/"), err, caller, true)
 	}
 	root, err := p.assemble(sources, scratch.Directory, log)
 	if err != nil {
@@ -62,18 +62,24 @@ func (p *Plan) enterNamespaces(caller early.Caller, log *message.Log) error {
 	if err == nil {
 		return nil
 	}
-	executable, _ := os.Executable()
-	host := kernel.Host{Proc: "/proc", Executable: executable, UID: caller.EUID, Entered: step != early.FirstStep}
 	e := message.Wrap(err, "can't init user+mount namespaces: %s", step)
+	return refused(e, err, caller, step != early.FirstStep)
+}
+
+// refused adds to the error e, of which err is the reason, why this host does not let ch-run work.
+// entered says whether the process is in a user namespace of its own.
+func refused(e *message.Error, err error, caller early.Caller, entered bool) error {
+	executable, _ := os.Executable() // "" in a text at worst
+	host := kernel.Host{Proc: "/proc", Executable: executable, UID: caller.EUID, Entered: entered}
 	if why := host.WhyNoNamespaces(err); why != "" {
-		e = e.Hint("%s", why)
+		return e.Hint("%s", why)
 	}
 	return e
 }
 
 // assemble builds the container's file system tree in scratch, in the order in which things have to
 // happen, and returns the mount that is its root.
-func (p *Plan) assemble(sources []bind.Source, scratch kernel.FD, log *message.Log) (root kernel.FD, err error) {
+func (p *Plan) assemble(sources []bind.OpenMount, scratch kernel.FD, log *message.Log) (root kernel.FD, err error) {
 	log.Debug("creating container filesystem tree")
 	tree, err := bind.Attach(p.Image.Handle, scratch, p.Image.Path, p.Writing)
 	if err != nil {
@@ -150,9 +156,13 @@ func (c Change) assignments(root kernel.FD) ([]environ.Assignment, error) {
 		return nil, message.Wrap(err, "can't open: %s", imageEnvironment)
 	}
 	defer fd.Close()
+	// Of an image that is not trusted, reading a FIFO or a device may never end.
+	if st, err := fd.Stat(); err != nil || !st.IsRegular() {
+		return nil, message.Errorf("can't open: %s: not a regular file", imageEnvironment)
+	}
 	data, err := kernel.ReadFile(kernel.CWD, fd.Path())
 	if err != nil {
-		return nil, message.Wrap(err, "can't open: %s", imageEnvironment)
+		return nil, message.Wrap(err, "can't read: %s", imageEnvironment)
 	}
 	return environ.Parse(data, c.Delimiter, imageEnvironment)
 }

@@ -126,6 +126,40 @@ static int find_arguments(char ***argv)
     return (int)n;
 }
 
+// The variables that a Go runtime reads are meant for the command, should that be a Go program; a bad
+// value would end the launch in a stack trace. Until Go code runs they are out of sight, and
+// CH_RUN_GODEBUG and its like stand in for them.
+enum { HIDDEN = 16 };
+static struct {
+    char **where, *what;
+} hidden[HIDDEN];
+static int hidden_count;
+
+static void hide_variables(void)
+{
+    static const char *const names[] = {"GODEBUG=", "GOGC=", "GOMAXPROCS=", "GOMEMLIMIT=", "GOTRACEBACK="};
+    static const char own[] = "CH_RUN_";
+    static char nothing[] = "";
+
+    for (char **e = environ; *e && hidden_count < HIDDEN; e++) {
+        size_t offset = strncmp(*e, own, sizeof own - 1) == 0 ? sizeof own - 1 : 0;
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+            if (strncmp(*e + offset, names[i], strlen(names[i])) != 0)
+                continue;
+            hidden[hidden_count].where = e;
+            hidden[hidden_count++].what = *e;
+            *e = offset ? *e + offset : nothing;
+            break;
+        }
+    }
+}
+
+void early_show_variables(void)
+{
+    for (; hidden_count > 0; hidden_count--)
+        *hidden[hidden_count - 1].where = hidden[hidden_count - 1].what;
+}
+
 static void save(void)
 {
     for (int s = 1; s <= SIGNALS; s++) {
@@ -284,6 +318,7 @@ __attribute__((constructor)) static void early_main(void)
     char **argv;
     int argc = find_arguments(&argv);
 
+    hide_variables();
     save();
     make_room();
     early_state.relaunched = argc >= 2 && strcmp(argv[0], early_mark) == 0;

@@ -40,6 +40,7 @@ import (
 // going through that package makes it forget the limit that it found, which it would otherwise give to
 // child processes.
 func init() {
+	C.early_show_variables()
 	if asked, _, _ := Namespaces(); !asked {
 		return
 	}

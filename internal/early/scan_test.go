@@ -112,7 +112,7 @@ func fullSpellings() (list [][]string) {
 
 func isLaunch(line []string) bool {
 	o, err := cli.Parse(line)
-	return err == nil && o.Test == cli.TestNone
+	return err == nil && o.Task == cli.TaskNone
 }
 
 // check reports a line that the constructor takes for a launch and the parser does not, unless that is
@@ -125,7 +125,7 @@ func check(t *testing.T, line []string) {
 	o, err := cli.Parse(line)
 	var usage cli.UsageError
 	var text cli.TextRequest
-	if errors.As(err, &usage) || errors.As(err, &text) || o != nil && o.Test != cli.TestNone {
+	if errors.As(err, &usage) || errors.As(err, &text) || o != nil && o.Task != cli.TaskNone {
 		t.Errorf("ch-run %s: taken for a launch, but: %+v, %v", strings.Join(line, " "), o, err)
 	}
 }

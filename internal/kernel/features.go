@@ -7,33 +7,34 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Feature is something that not every kernel has. The one table of them serves the checks at run
-// time, --feature, error messages and the tests.
+// A Feature is something that not every kernel has. The table of them serves --feature, error messages and
+// the tests; a launch just tries, and falls back where it can.
 type Feature struct {
 	Name  string
 	Since [2]int // the first Linux release that has it
-	Use   string // what ch-run uses it for
 
 	probe func(scratch FD) error
 }
 
-// The features. Those whose probe takes a scratch directory mount something there, so they must be
+// The features: Openat2 finds bind destinations in one system call, MountSetattr makes trees of mounts
+// read-only, Overlayfs is for --write-fake and mount points that an image lacks, and TmpfsXattrs for
+// deleting and replacing directories of the image under --write-fake. Those whose probe takes a scratch directory mount something there, so they must be
 // asked for in the container's mount namespace.
 var (
-	Openat2 = Feature{"openat2", [2]int{5, 6}, "finding bind destinations in one system call", func(FD) error {
+	Openat2 = Feature{"openat2", [2]int{5, 6}, func(FD) error {
 		fd, err := unix.Openat2(unix.AT_FDCWD, ".", &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT})
 		FD(fd).Close()
 		return err
 	}}
-	MountSetattr = Feature{"mount-setattr", [2]int{5, 12}, "making trees of mounts read-only", func(FD) error {
+	MountSetattr = Feature{"mount-setattr", [2]int{5, 12}, func(FD) error {
 		err := unix.MountSetattr(-1, "", 0, &unix.MountAttr{})
 		if errors.Is(err, unix.ENOSYS) {
 			return err
 		}
 		return nil // of an existing call with such arguments there is an error too
 	}}
-	Overlayfs   = Feature{"overlayfs", [2]int{5, 11}, "--write-fake, and mount points that an image lacks", probeOverlayfs}
-	TmpfsXattrs = Feature{"tmpfs-xattrs", [2]int{6, 6}, "deleting and replacing directories of the image under --write-fake", func(scratch FD) error {
+	Overlayfs   = Feature{"overlayfs", [2]int{5, 11}, probeOverlayfs}
+	TmpfsXattrs = Feature{"tmpfs-xattrs", [2]int{6, 6}, func(scratch FD) error {
 		return unix.Setxattr(scratch.Path(), "user.ch-run", []byte("1"), 0)
 	}}
 )

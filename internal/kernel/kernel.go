@@ -61,14 +61,23 @@ func DirectoryHandle(dir FD, path string) (FD, error) {
 	return open(dir, path, unix.O_PATH|unix.O_DIRECTORY, 0)
 }
 
-// ReadFile returns the content of the file at path, which need not be seekable.
+// maxFile is the largest file that is read into memory, in bytes: enough for the user database of a large
+// site, and far more than the kernel takes as an environment.
+const maxFile = 64 << 20
+
+// ReadFile returns the content of the file at path, which need not be seekable. One that does not
+// end within reason is EFBIG.
 func ReadFile(dir FD, path string) ([]byte, error) {
 	fd, err := open(dir, path, unix.O_RDONLY|unix.O_NOCTTY, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer fd.Close()
-	return fd.read(-1)
+	data, err := fd.read(maxFile + 1)
+	if len(data) > maxFile {
+		return nil, unix.EFBIG
+	}
+	return data, err
 }
 
 // ReadStart returns the first n bytes of the file at path, or fewer if it has fewer. It does not
@@ -82,17 +91,15 @@ func ReadStart(path string, n int) ([]byte, error) {
 	return fd.read(n)
 }
 
-// read returns what is left of the file, up to limit bytes unless that is negative.
+// read returns what is left of the file, up to limit bytes.
 func (fd FD) read(limit int) ([]byte, error) {
 	data := make([]byte, 0, 4096)
-	for limit < 0 || len(data) < limit {
+	for len(data) < limit {
 		if len(data) == cap(data) {
 			data = append(data, 0)[:len(data)]
 		}
 		room := data[len(data):cap(data)]
-		if limit >= 0 {
-			room = room[:min(len(room), limit-len(data))]
-		}
+		room = room[:min(len(room), limit-len(data))]
 		var n int
 		err := retry(func() (err error) {
 			n, err = unix.Read(int(fd), room)

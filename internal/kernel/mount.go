@@ -95,6 +95,25 @@ func MountFlags(fd FD) string {
 	return strings.Join(names, ",")
 }
 
+// MountsBelow returns the paths, from root on, at which something is mounted in the tree of root, or nil if
+// that cannot be found out.
+func MountsBelow(root FD) (below []string) {
+	name, err := root.Name()
+	if err != nil {
+		return nil
+	}
+	text, err := ReadFile(CWD, "/proc/self/mountinfo")
+	if err != nil {
+		return nil
+	}
+	for line := range strings.Lines(string(text)) {
+		if fields := strings.Fields(line); len(fields) > 4 && strings.HasPrefix(fields[4], name+"/") {
+			below = append(below, strings.TrimPrefix(fields[4], name))
+		}
+	}
+	return below
+}
+
 // Tmpfs mounts a new tmpfs at dst, nosuid and nodev. options are as in tmpfs(5).
 func Tmpfs(dst FD, options string) error {
 	return unix.Mount("tmpfs", dst.Path(), "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, options)

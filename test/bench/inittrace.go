@@ -21,7 +21,7 @@ func traceInit(ctx context.Context, l launcher, binary string, starts int) error
 	packages := map[string][]float64{}
 	var totals []float64
 	for range starts {
-		trace, err := l.run(ctx, []string{binary, "--version"}, "GODEBUG=inittrace=1")
+		trace, err := l.run(ctx, []string{binary, "--version"}, "CH_RUN_GODEBUG=inittrace=1")
 		if err != nil {
 			return err
 		}

@@ -7,20 +7,25 @@ DESTDIR ?=
 # Static, with musl where it is installed (it starts faster), else with glibc.
 export CC := $(shell command -v musl-gcc || command -v gcc || echo cc)
 export CGO_ENABLED := 1
-export GOTOOLCHAIN := auto
+# A Go that is older than go.mod asks for fetches the right one; where Debian and Ubuntu put theirs.
+export GOTOOLCHAIN ?= auto
+export PATH := $(PATH):$(subst $() ,:,$(foreach n,29 28 27 26 25 24 23 22 21,/usr/lib/go-1.$(n)/bin)):/usr/sbin:/sbin
 GO_FLAGS := -trimpath -tags netgo,osusergo
 LD_FLAGS := -s -w -linkmode external -extldflags "-static" -X main.version=$(VERSION)
 LINTER := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 ARM64 := GOARCH=arm64 CC=aarch64-linux-gnu-gcc
+
+DOCUMENTS := build/ch-run.1 build/completion.bash build/completion.zsh build/completion.fish
 
 .PHONY: help build run test check bench install clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
 
-build: ## make bin/ch-run, one static executable
+build: ## make bin/ch-run, one static executable, and its documents
 	@scripts/deps build
 	go build $(GO_FLAGS) -ldflags '$(LD_FLAGS)' -o bin/ch-run ./cmd/ch-run
+	@$(MAKE) -s $(DOCUMENTS)
 
 run: build ## set up everything and run a command in an example image
 	@scripts/deps run
@@ -47,18 +52,22 @@ bench: build ## compare start-up with Charliecloud's C ch-run and bubblewrap
 	go run ./test/bench
 
 build/ch-run.1: doc/ch-run.1.scd
-	@scripts/deps man
 	@mkdir -p build
 	scdoc < $< > $@
 
-install: build build/ch-run.1 ## install below PREFIX (default /usr/local)
+build/completion.%: scripts/completion/main.go $(wildcard internal/cli/*.go)
+	@mkdir -p build
+	go run ./scripts/completion $* > $@
+
+bin/ch-run:
+	$(MAKE) build
+
+install: bin/ch-run $(DOCUMENTS) ## install what is built below PREFIX (default /usr/local)
 	install -D -m 755 bin/ch-run $(DESTDIR)$(PREFIX)/bin/ch-run
 	install -D -m 644 build/ch-run.1 $(DESTDIR)$(PREFIX)/share/man/man1/ch-run.1
-	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
-	  $(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
-	go run ./scripts/completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ch-run
-	go run ./scripts/completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_ch-run
-	go run ./scripts/completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/ch-run.fish
+	install -D -m 644 build/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ch-run
+	install -D -m 644 build/completion.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_ch-run
+	install -D -m 644 build/completion.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/ch-run.fish
 
 clean: ## remove what the other targets made
 	rm -rf bin build

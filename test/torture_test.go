@@ -22,9 +22,13 @@ const launchTime = 4 * time.Millisecond
 // something else.
 func TestSignalsDuringLaunch(t *testing.T) {
 	img := image(t)
-	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2} {
-		for range 40 {
-			cmd := chRun(img, "--", "probe", "sleep", "10")
+	for _, signal := range []syscall.Signal{
+		syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGQUIT, syscall.SIGABRT,
+		syscall.SIGALRM, syscall.SIGPIPE, syscall.SIGPROF, syscall.Signal(34), syscall.Signal(64),
+	} {
+		for i := range 40 {
+			option := []string{"--private-tmp", "--priv"}[i%2] // the latter through the second start
+			cmd := chRun(option, img, "--", "probe", "sleep", "10")
 			var stderr bytes.Buffer
 			cmd.Stderr = &stderr
 			if err := cmd.Start(); err != nil {
@@ -42,14 +46,21 @@ func TestSignalsDuringLaunch(t *testing.T) {
 	}
 }
 
-// Signals that the caller ignores do nothing to a launch.
+// Signals that the caller ignores, or blocks, do nothing to a launch.
 func TestIgnoredSignalsDuringLaunch(t *testing.T) {
 	img := image(t)
-	for range 40 {
-		// 10 USR1, 12 USR2, 13 PIPE, 2 INT, 1 HUP: all but those that a Go runtime unblocks and handles
-		// before any code of ours can run.
-		cmd := chRun(img, "--", "probe", "pwd")
-		cmd.Args = append([]string{"probe", "with", "ignore=10", "ignore=12", "ignore=13", "ignore=2", "ignore=1", "--", "ch-run"}, cmd.Args[1:]...)
+	signals := []syscall.Signal{
+		syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGABRT, syscall.SIGTERM, syscall.SIGPROF,
+		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPIPE, syscall.SIGALRM, syscall.Signal(64),
+	}
+	for i := range 80 {
+		option := []string{"--private-tmp", "--priv"}[i%2]
+		cmd := chRun(option, img, "--", "probe", "pwd")
+		args := []string{"probe", "with"}
+		for _, s := range signals {
+			args = append(args, fmt.Sprintf("%s=%d", []string{"ignore", "block"}[i/2%2], s))
+		}
+		cmd.Args = append(append(args, "--", "ch-run"), cmd.Args[1:]...)
 		cmd.Path = inputs + "/bin/probe"
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
@@ -59,7 +70,7 @@ func TestIgnoredSignalsDuringLaunch(t *testing.T) {
 			if !executing(cmd.Process.Pid, "ch-run") {
 				continue // the dispositions are set before that
 			}
-			for _, s := range []syscall.Signal{syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPIPE, syscall.SIGINT, syscall.SIGHUP} {
+			for _, s := range signals {
 				_ = cmd.Process.Signal(s) // it may have ended
 			}
 		}

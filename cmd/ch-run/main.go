@@ -52,7 +52,9 @@ func run(args []string) int {
 	var text cli.TextRequest
 	switch {
 	case errors.As(err, &text):
-		fmt.Print(textFor(text))
+		if _, err := os.Stdout.WriteString(textFor(text)); err != nil {
+			return report(message.Wrap(err, "can't write to standard output"), log)
+		}
 		return 0
 	case errors.Is(err, cli.ErrNoImage):
 		fmt.Fprint(os.Stderr, cli.Help())

@@ -213,7 +213,7 @@ func homeBind(o *cli.Options, env *environ.Environment, user string) (*bind.Moun
 	if home == "" {
 		return nil, message.Errorf("--home failed: $HOME not set")
 	}
-	if user != path.Base("/"+user) {
+	if user == "." || user == ".." || user != path.Base("/"+user) {
 		return nil, message.Errorf("--home failed: $USER is not a name: %s", user)
 	}
 	return &bind.Mount{Source: home, Destination: "/home/" + user, Need: bind.Create,

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -33,6 +34,9 @@ struct kernel_sigaction {
 };
 
 static uint64_t bit(int s) { return UINT64_C(1) << (s - 1); }
+
+int __real_sigaction(int, const struct sigaction *, struct sigaction *);
+int __real_pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
 
 struct early_state early_state;
 const char *const early_mark = "ch-run:launch";
@@ -187,7 +191,7 @@ static void make_room(void)
     static const struct {
         int resource, megabytes;
         const char *name;
-    } needed[] = {{RLIMIT_AS, 1024, "virtual memory (ulimit -v)"}, {RLIMIT_DATA, 64, "data (ulimit -d)"}};
+    } needed[] = {{RLIMIT_AS, 800, "virtual memory (ulimit -v)"}, {RLIMIT_DATA, 64, "data (ulimit -d)"}};
 
     for (int i = 0; i < LIMITS; i++) {
         struct rlimit all = {.rlim_cur = saved.limits[i].rlim_max, .rlim_max = saved.limits[i].rlim_max};
@@ -217,6 +221,18 @@ static void pin(void)
         saved.affinity_size = size;
 }
 
+// Undoes it. The kernel remembers which CPUs a process asked for, and keeps to them when its cpuset grows
+// (sched_setaffinity(2)); who had not asked for any gets all that there are.
+static void unpin(void)
+{
+    unsigned long all[sizeof saved.affinity / sizeof saved.affinity[0]], now[sizeof all / sizeof *all] = {0};
+    memset(all, 0xff, sizeof all);
+    syscall(SYS_sched_setaffinity, 0, (size_t)saved.affinity_size, all);
+    if (syscall(SYS_sched_getaffinity, 0, (size_t)saved.affinity_size, now) != saved.affinity_size
+        || memcmp(now, saved.affinity, (size_t)saved.affinity_size) != 0)
+        syscall(SYS_sched_setaffinity, 0, (size_t)saved.affinity_size, saved.affinity);
+}
+
 // The Go runtime's monitor thread sleeps 20 microseconds at a time to begin with, and pinned to one CPU
 // each of its wake-ups interrupts the launch (about 20 of them, 5 % of a launch). A timer slack,
 // which threads inherit, lets the kernel put them off until it is awake anyway.
@@ -227,18 +243,25 @@ static void be_patient(void)
         prctl(PR_SET_TIMERSLACK, 100000000L);
 }
 
-// The signals that a Go runtime unblocks whatever the mask it was started with (blockableSig in the
-// runtime's source), because by default they end a program. Other threads then receive them too.
-static const int unblocked_by_go[] = {SIGHUP, SIGINT, SIGQUIT, SIGABRT, SIGTERM, SIGSTKFLT, SIGSYS};
-enum { UNBLOCKED_BY_GO = sizeof unblocked_by_go / sizeof *unblocked_by_go };
+// The signals that a Go runtime (blockableSig and _SigUnblock in its source), or a C library's threads,
+// unblock whatever mask they were started with. All threads can receive them then.
+static const int unblocked[] = {SIGHUP, SIGINT, SIGQUIT, SIGABRT, SIGTERM, SIGSTKFLT, SIGSYS, SIGPROF, SIGCHLD,
+    SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV, 32, 33, 34};
+enum { UNBLOCKED = sizeof unblocked / sizeof *unblocked };
+
+// The signals that the runtime handles for its own sake: faults, and the preemption of goroutines.
+static int needed_by_go(int s)
+{
+    return s == SIGSEGV || s == SIGBUS || s == SIGFPE || s == SIGILL || s == SIGTRAP || s == SIGURG;
+}
 
 static volatile uint64_t held; // signals to be sent again when the mask is the caller's
 
 static void hold(int s) { held |= bit(s); }
 
-// Let signals wait until the command is there to receive them; the Go runtime would drop some (USR1).
-// Those that the runtime is going to unblock, and that the caller blocks, must not be pending then.
-static void block_signals(void)
+// Holds signals back until the command is there to receive them. What the caller blocks, and will be
+// unblocked all the same, is taken note of: what is pending now, and what a handler can.
+static void hold_signals(void)
 {
     static const int open[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGTSTP, SIGTTIN, SIGTTOU,
         SIGCONT, SIGCHLD, SIGURG, SIGWINCH};
@@ -249,26 +272,37 @@ static void block_signals(void)
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof mask);
 
     syscall(SYS_rt_sigpending, &pending, sizeof pending);
-    for (int i = 0; i < UNBLOCKED_BY_GO; i++) {
-        uint64_t one = bit(unblocked_by_go[i]);
-        if (pending & saved.mask & one && syscall(SYS_rt_sigtimedwait, &one, NULL, &(struct timespec){0}, sizeof one) > 0)
-            held |= one;
+    for (int i = 0; i < UNBLOCKED; i++) {
+        uint64_t one = bit(unblocked[i]) & saved.mask & pending;
+        if (one && syscall(SYS_rt_sigtimedwait, &one, NULL, &(struct timespec){0}, sizeof one) > 0)
+            hold(unblocked[i]);
+    }
+    // Only now: musl unblocks 33 and 34 when the first handler is installed.
+    for (int i = 0; i < UNBLOCKED; i++) {
+        int s = unblocked[i];
+        if (bit(s) & saved.mask & ~saved.ignored && !needed_by_go(s))
+            __real_sigaction(s, &(struct sigaction){.sa_handler = hold, .sa_flags = SA_ONSTACK | SA_RESTART}, NULL);
     }
 }
 
-// Ends what the runtime has made of those signals: for the rest of the launch they do what the caller
-// wants. (Until here QUIT and ABRT end it with a stack trace, and TERM ends it also if it is ignored.)
-void early_settle_signals(void)
+// The Go runtime asks for handlers of all signals by way of the C library. It gets only those that it
+// needs: with the others it would drop signals (USR1), turn them into stack traces (QUIT), and be
+// killed by those that the caller ignores (TERM). Linked with --wrap, see ld(1).
+int __wrap_sigaction(int s, const struct sigaction *action, struct sigaction *old)
 {
-    for (int i = 0; i < UNBLOCKED_BY_GO; i++) {
-        int s = unblocked_by_go[i];
-        struct sigaction a = {.sa_handler = SIG_DFL, .sa_flags = SA_ONSTACK | SA_RESTART};
-        if (saved.ignored & bit(s))
-            a.sa_handler = SIG_IGN;
-        else if (saved.mask & bit(s))
-            a.sa_handler = hold;
-        sigaction(s, &a, NULL);
-    }
+    return __real_sigaction(s, needed_by_go(s) && !(saved.ignored & bit(s)) ? action : NULL, old);
+}
+
+// Where a thread cannot be created, the runtime tries twenty times and then prints a stack trace.
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument)
+{
+    static int failures;
+    int error = __real_pthread_create(thread, attributes, start, argument);
+    if (error == 0 || (error == EAGAIN && ++failures < 20))
+        return error;
+    dprintf(2, "ch-run[%d]: error: can't create thread: %s (hint: to start takes 5 threads; raise the limit of processes, "
+        "ulimit -u or that of the cgroup) (early.c:%d)\n", getpid(), strerror(error), __LINE__);
+    _exit(31);
 }
 
 static int write_file(const char *path, const char *text)
@@ -321,25 +355,29 @@ __attribute__((constructor)) static void early_main(void)
     hide_variables();
     save();
     make_room();
+    hold_signals();
     early_state.relaunched = argc >= 2 && strcmp(argv[0], early_mark) == 0;
     if (early_state.privileged || early_state.ruid != early_state.euid || early_state.rgid != early_state.egid)
         return; // Go refuses to go on
     if (early_state.relaunched || early_scan(argc, argv)) {
         pin();
         be_patient();
-        block_signals();
         make_namespaces();
         deny_files();
     }
 }
 
 // Gives the process back to the caller's settings. Dispositions come before the mask, so that a
-// signal which arrived during the launch acts as it would have on any other program.
+// signal which arrived during the launch acts as it would have on any other program. Only those are set
+// that Go has changed, since setting one forgets the signals that are pending for it; and the
+// handler for what the caller blocks stays until execve(2) resets it, because the other threads, which
+// do not block it, are there until then.
 static void restore(int flags)
 {
     for (int s = 1; s <= SIGNALS; s++) {
-        struct kernel_sigaction a = {.handler = saved.ignored & bit(s) ? SIG_IGN : SIG_DFL};
-        syscall(SYS_rt_sigaction, s, &a, NULL, sizeof a.mask);
+        struct kernel_sigaction a = {.handler = SIG_DFL};
+        if (needed_by_go(s) && !((saved.ignored | saved.mask) & bit(s)))
+            syscall(SYS_rt_sigaction, s, &a, NULL, sizeof a.mask);
     }
     for (int i = 0; i < LIMITS; i++)
         setrlimit(limits[i], &saved.limits[i]);
@@ -352,7 +390,7 @@ static void restore(int flags)
     if (saved.timerslack > 0)
         prctl(PR_SET_TIMERSLACK, (long)saved.timerslack);
     if (saved.affinity_size)
-        syscall(SYS_sched_setaffinity, 0, (size_t)saved.affinity_size, saved.affinity);
+        unpin();
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &saved.mask, NULL, sizeof saved.mask);
     for (int s = 1; s <= SIGNALS; s++)
         if (held & bit(s))

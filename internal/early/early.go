@@ -4,10 +4,10 @@
 // # The constructor
 //
 // unshare(2) of a user namespace needs a process with one thread, so it must happen before the
-// runtime starts. The constructor saves what the runtime is about to disturb, scans the arguments
-// for anything that is not plainly a launch, and if it finds nothing pins the process to its
-// current CPU, holds back signals and creates the namespaces. It reports nothing and never fails;
-// [Namespaces] says how far it came.
+// runtime starts. The constructor saves what the runtime is about to disturb, holds back signals, and
+// scans the arguments for anything that is not plainly a launch; if it finds nothing it pins the
+// process to its current CPU and creates the namespaces. It leaves it to Go to report what fails, but
+// for what keeps Go from starting; [Namespaces] says how far it came.
 //
 // Where the scan declined and Go finds that a launch is wanted after all, [Relaunch] executes
 // this program again, marked so that the constructor does not scan. The two parsers therefore need
@@ -21,6 +21,7 @@
 package early
 
 /*
+#cgo LDFLAGS: -Wl,--wrap=sigaction -Wl,--wrap=pthread_create
 #include <stdlib.h>
 #include "early.h"
 
@@ -49,7 +50,6 @@ func init() {
 		limit.Cur = limit.Max
 		_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit) // the limit stays low: the next open reports it
 	}
-	C.early_settle_signals()
 }
 
 // Step names a step of setting up the namespaces, for messages.

@@ -29,7 +29,6 @@ extern struct early_state early_state;
 
 extern const char *const early_mark;
 
-void early_settle_signals(void);
 void early_show_variables(void);
 int early_scan(int argc, char **argv);
 

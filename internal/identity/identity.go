@@ -3,10 +3,13 @@
 package identity
 
 import (
+	"context"
 	"fmt"
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
+	"time"
 
 	"ch-run/internal/kernel"
 )
@@ -34,6 +37,10 @@ func LookupGroup(gid uint32) (name string, ok bool) {
 	return fields[0], true
 }
 
+// patience is how long a directory service may take to answer. A job without the right name for its user is
+// better than one that hangs.
+const patience = 30 * time.Second
+
 // lookup returns the fields of the entry for id: from the file, which takes microseconds, else
 // from the databases that nsswitch.conf(5) names. Those are read by the C library's plug-ins, which a
 // statically linked program has not got; getent(1) has.
@@ -45,10 +52,14 @@ func lookup(file, database string, id uint32) (fields []string, ok bool) {
 			}
 		}
 	}
-	getent := exec.Command("getent", database, strconv.FormatUint(uint64(id), 10))
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	getent := exec.CommandContext(ctx, "getent", database, strconv.FormatUint(uint64(id), 10))
 	if getent.Err != nil { // not in $PATH, which users do strange things to
-		getent = exec.Command("/usr/bin/getent", getent.Args[1:]...)
+		getent = exec.CommandContext(ctx, "/usr/bin/getent", getent.Args[1:]...)
 	}
+	getent.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // it must not outlive a launch
+	getent.WaitDelay = time.Second
 	output, err := getent.Output()
 	if err != nil {
 		return nil, false

@@ -101,6 +101,19 @@ static int show_process(char **args)
     return 0;
 }
 
+// The CPUs that the process may run on: one digit each.
+static int show_cpus(char **args)
+{
+    (void)args;
+    cpu_set_t cpus;
+    CPU_ZERO(&cpus);
+    sched_getaffinity(0, sizeof cpus, &cpus);
+    for (int i = 0; i < CPU_SETSIZE; i++)
+        putchar(CPU_ISSET(i, &cpus) ? '1' : '0');
+    putchar('\n');
+    return 0;
+}
+
 static int show_signals(char **args)
 {
     (void)args;
@@ -480,7 +493,7 @@ static const struct {
     const char *verb;
     int (*run)(char **args);
 } verbs[] = {
-    {"ids", show_ids}, {"process", show_process}, {"signals", show_signals}, {"descriptors", show_descriptors},
+    {"ids", show_ids}, {"process", show_process}, {"signals", show_signals}, {"cpus", show_cpus}, {"descriptors", show_descriptors},
     {"namespaces", show_namespaces}, {"mounts", show_mounts}, {"env", show_environment}, {"args", show_arguments},
     {"count", count_arguments}, {"cat", cat}, {"ls", list}, {"stat", status}, {"write", write_to},
     {"mkdir", make_directory}, {"rm", remove_file}, {"pwd", working_directory}, {"exit", exit_with},

@@ -75,8 +75,11 @@ func (t *Tree) overmount(points []point) error {
 	})
 	for _, a := range ancestors {
 		if err := t.overmountOne(a, byAncestor[a]); err != nil {
-			return message.Wrap(err, "can't mkdir: %s", t.shown(byAncestor[a][0].asked)).
-				Hint("the image is read-only and %s can't be overmounted; create the directory in the image, or use --write-fake", t.shown(a))
+			e := message.Wrap(err, "can't mkdir: %s", t.shown(byAncestor[a][0].asked))
+			if errors.Is(err, syscall.ENOSPC) {
+				return explainMount(e, err)
+			}
+			return e.Hint("the image is read-only and %s can't be overmounted; create the directory in the image, or use --write-fake", t.shown(a))
 		}
 	}
 	return nil
@@ -110,8 +113,8 @@ func (t *Tree) overmountOne(inside string, points []point) error {
 }
 
 // bindEntries completes the named skeleton with the entries of the directory that it stands for, and puts
-// it on top of dst. Binding it to itself first gives it a mount of its own to be made read-only,
-// a property that the copy at dst takes over on every kernel.
+// it on top of dst. Binding it to itself first gives it a mount of its own, to be made read-only and to
+// be moved.
 func (t *Tree) bindEntries(name string, existing, dst kernel.FD) error {
 	plain, err := kernel.DirectoryHandle(t.scratch, name)
 	if err != nil {
@@ -139,7 +142,7 @@ func (t *Tree) bindEntries(name string, existing, dst kernel.FD) error {
 	if err := kernel.MakeReadOnly(skeleton); err != nil {
 		return err
 	}
-	return kernel.Bind(skeleton, dst)
+	return kernel.Move(skeleton, dst)
 }
 
 func bindEntry(skeleton, existing kernel.FD, name string) error {

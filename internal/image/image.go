@@ -93,6 +93,14 @@ func open(path string) (Image, error) {
 	}
 	if i.Path, err = fd.Name(); err != nil {
 		i.Path = path // without procfs there is no container; what needs it first says so
+		return i, nil
+	}
+	// A path such as /dev/fd/5 leads to the caller's mount namespace, in which nothing can be mounted. The
+	// same file by its name is in this one.
+	if again, err := kernel.Handle(kernel.CWD, i.Path); err == nil {
+		if same, err := again.Stat(); err == nil && same.Device == st.Device && same.Inode == st.Inode {
+			i.Handle = again
+		}
 	}
 	return i, nil
 }

@@ -15,6 +15,11 @@ func Bind(src, dst FD) error {
 	return unix.Mount(src.Path(), dst.Path(), "", unix.MS_BIND|unix.MS_REC, "")
 }
 
+// Move takes the mount at src, with everything mounted in it, from where it is and puts it on top of dst.
+func Move(src, dst FD) error {
+	return unix.Mount(src.Path(), dst.Path(), "", unix.MS_MOVE, "")
+}
+
 // BindReadOnly is [Bind] with all mounts of the new tree read-only, before anybody can see it
 // (mount_setattr(2); Linux 5.12).
 func BindReadOnly(src, dst FD) error {

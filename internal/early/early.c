@@ -49,7 +49,6 @@ enum { LIMITS = sizeof limits / sizeof *limits };
 static struct {
     uint64_t ignored, mask;
     struct rlimit limits[LIMITS];
-    int pdeathsig;
     mode_t umask;
     int closed[3];
     unsigned long affinity[128]; // 8,192 CPUs
@@ -174,7 +173,6 @@ static void save(void)
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &saved.mask, sizeof saved.mask);
     for (int i = 0; i < LIMITS; i++)
         getrlimit(limits[i], &saved.limits[i]);
-    prctl(PR_GET_PDEATHSIG, &saved.pdeathsig);
     umask(saved.umask = umask(0));
     for (int fd = 0; fd < 3; fd++)
         saved.closed[fd] = fcntl(fd, F_GETFD) == -1;
@@ -381,7 +379,6 @@ static void restore(int flags)
     }
     for (int i = 0; i < LIMITS; i++)
         setrlimit(limits[i], &saved.limits[i]);
-    prctl(PR_SET_PDEATHSIG, saved.pdeathsig);
     umask(saved.umask);
     // The Go runtime opens /dev/null on standard streams that are closed.
     for (int fd = 0; fd < 3; fd++)

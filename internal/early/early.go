@@ -16,8 +16,8 @@
 // # The final exec
 //
 // [Exec] gives back what was saved and executes the command. What it restores belongs partly to the
-// thread (signal mask, CPU affinity, parent-death signal), so the calling goroutine must be locked
-// to the main thread, which keeps its identity through execve(2).
+// thread (signal mask, CPU affinity), and the parent-death signal is the main thread's alone, so the
+// calling goroutine must be locked to that, which keeps its identity through execve(2).
 package early
 
 /*

@@ -5,7 +5,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 
 # Static, with musl where it is installed (it starts faster), else with glibc.
-export CC := $(shell command -v musl-gcc || command -v gcc || echo cc)
+export CC = $(shell command -v musl-gcc || command -v gcc || echo cc)
 export CGO_ENABLED := 1
 # A Go that is older than go.mod asks for fetches the right one; where Debian and Ubuntu put theirs.
 export GOTOOLCHAIN ?= auto
@@ -38,7 +38,7 @@ test: build ## run every test
 	go test -count=1 ./... # what the tests copy and execute is not known to the cache
 
 check: ## format, vet, linters, and a cross build for arm64
-	@scripts/deps check
+	@scripts/deps build check
 	@files=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$files" || { echo "gofmt would change: $$files"; exit 1; }
 	go vet ./...
 	@GOBIN=$(CURDIR)/build/tools CGO_ENABLED=0 go install $(LINTER)

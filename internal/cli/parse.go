@@ -33,7 +33,7 @@ const (
 // The conventions are those of getopt_long(3): options before and after IMAGE, up to "--" or the
 // first word of the command; short options in clusters; long ones abbreviated. The Go flag libraries
 // know neither abbreviations nor optional arguments of short options, and every launch pays for
-// what they import: spf13/pflag brings in package net, and with it made up 3 % of a launch.
+// what they import: spf13/pflag brings in package net, and with it made up 2 to 3 % of a launch.
 func Parse(args []string) (*Options, error) {
 	p := &parser{table: Table()}
 	for len(args) > 0 && p.options.Command == nil {

@@ -71,7 +71,7 @@ func run(args []string) int {
 // launch becomes the command, or returns why not.
 func launch(options *cli.Options, args []string, caller early.Caller, log *message.Log) error {
 	if asked, _, _ := early.Namespaces(); !asked {
-		return message.Wrap(early.Relaunch(args), "can't execute ch-run again: /proc/self/exe")
+		return relaunch(args)
 	}
 	logStart(caller, args)
 	plan, err := container.New(options, caller, environ.New(early.Environ()), log)
@@ -79,6 +79,11 @@ func launch(options *cli.Options, args []string, caller early.Caller, log *messa
 		return err
 	}
 	return plan.Run(caller, log)
+}
+
+// relaunch starts this program again in namespaces, or returns why not.
+func relaunch(args []string) error {
+	return message.Wrap(early.Relaunch(args), "can't execute ch-run again: /proc/self/exe")
 }
 
 // report prints the error that ends the program and returns the exit status.
@@ -130,7 +135,7 @@ func perform(o *cli.Options, args []string, log *message.Log) int {
 	case cli.TaskFeature:
 		// Some kernel features show only in namespaces.
 		if asked, _, _ := early.Namespaces(); !asked && container.NeedsNamespaces(o.Feature) {
-			return report(message.Wrap(early.Relaunch(args), "can't execute ch-run again: /proc/self/exe"), log)
+			return report(relaunch(args), log)
 		}
 		available, err := container.HasFeature(o.Feature, early.CallerIDs(), log)
 		switch {

@@ -152,9 +152,9 @@ func (t *Tree) step(at, name string) (string, error) {
 // covered says whether one of the mounts made earlier will be on top of the point. Then it is that
 // mount's content that it has to exist in.
 func (t *Tree) covered(p point, earlier []OpenMount, landings []string) bool {
-	for i, s := range earlier {
+	for i, m := range earlier {
 		if landings[i] == "" {
-			landings[i] = t.landing(s)
+			landings[i] = t.landing(m)
 		}
 		if within(p.resolved(), landings[i]) {
 			return true

@@ -59,12 +59,12 @@ func (t *Tree) shown(inside string) string { return path.Join(t.path, inside) }
 // Open opens the sources of mounts: what is looked at now is what will be mounted. A mount of which the
 // source is not needed and does not exist is left out.
 func Open(mounts []Mount) ([]OpenMount, error) {
-	sources := make([]OpenMount, 0, len(mounts))
+	opened := make([]OpenMount, 0, len(mounts))
 	for _, m := range mounts {
-		s := OpenMount{Mount: m}
+		o := OpenMount{Mount: m}
 		if m.Kind == Host {
 			var err error
-			s.handle, err = kernel.Handle(kernel.CWD, m.Source)
+			o.handle, err = kernel.Handle(kernel.CWD, m.Source)
 			switch {
 			case err == nil:
 			case m.Need == IfPresent:
@@ -79,9 +79,9 @@ func Open(mounts []Mount) ([]OpenMount, error) {
 				return nil, message.Wrap(err, "can't bind: can't open source: %s", m.Source)
 			}
 		}
-		sources = append(sources, s)
+		opened = append(opened, o)
 	}
-	return sources, nil
+	return opened, nil
 }
 
 // An OpenMount is a mount whose source is open.
@@ -243,7 +243,7 @@ func (t *Tree) bindThenProtect(m OpenMount, point kernel.FD) error {
 	}
 	if err := kernel.MakeReadOnly(top); err != nil {
 		return message.Wrap(err, "can't re-mount read-only: %s", shown).
-			Hint("the host'm mount has the flags %s, which may be locked", kernel.MountFlags(top))
+			Hint("the host's mount has the flags %s, which may be locked", kernel.MountFlags(top))
 	}
 	return nil
 }

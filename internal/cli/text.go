@@ -12,7 +12,7 @@ func Usage() string { return "Usage: ch-run [OPTION...] IMAGE -- COMMAND [ARG...
 func ShortUsage() string {
 	words := []string{"Usage: ch-run"}
 	for _, o := range Table() {
-		words = append(words, "["+o.form(o.shortForm(), o.longForm(), "|")+"]")
+		words = append(words, "["+o.forms("|")+"]")
 	}
 	words = append(words, "IMAGE", "--", "COMMAND", "[ARG...]")
 	return wrap(words, 79, 12)
@@ -25,9 +25,9 @@ func Help() string {
 	b.WriteString("\nRun COMMAND in the container image IMAGE: a directory, or the name of an image\n" +
 		"in storage. No privilege is needed and none is gained.\n\nOptions:\n")
 	for _, o := range Table() {
-		form := "    " + o.longForm()
-		if o.Short != 0 {
-			form = fmt.Sprintf("-%c, %s", o.Short, o.longForm())
+		form := o.forms(", ")
+		if o.Short == 0 {
+			form = "    " + form
 		}
 		if len(form) > 24 {
 			form += "\n" + strings.Repeat(" ", 27)
@@ -49,22 +49,16 @@ func (o Option) longForm() string {
 	return fmt.Sprintf("--%s=%s", o.Long, o.Argument)
 }
 
-func (o Option) shortForm() string {
+// forms returns the short form, if there is one, and the long one.
+func (o Option) forms(separator string) string {
 	if o.Short == 0 {
-		return ""
+		return o.longForm()
 	}
-	return "-" + string(o.Short)
-}
-
-func (o Option) form(short, long, separator string) string {
-	if short == "" {
-		return long
-	}
-	return short + separator + long
+	return "-" + string(o.Short) + separator + o.longForm()
 }
 
 // Synopsis returns the option with its short form, as the manual page heads its description.
-func (o Option) Synopsis() string { return o.form(o.shortForm(), o.longForm(), ", ") }
+func (o Option) Synopsis() string { return o.forms(", ") }
 
 func wrap(words []string, width, indent int) string {
 	var b strings.Builder

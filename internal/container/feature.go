@@ -39,14 +39,13 @@ func HasFeature(name string, caller early.Caller, log *message.Log) (bool, error
 		if f.Name != name {
 			continue
 		}
-		p := &Plan{UID: caller.EUID, GID: caller.EGID}
-		if err := p.enterNamespaces(caller, log); err != nil {
+		if err := enterNamespaces(caller, caller.EUID, caller.EGID, log); err != nil {
 			log.Verbose("%s: not available: %v", name, err)
 			return false, nil
 		}
-		scratch, err := kernel.NewScratch()
+		scratch, err := newScratch(caller)
 		if err != nil {
-			return false, message.Wrap(err, "can't mount tmpfs at %s", "/")
+			return false, err
 		}
 		if err := f.Check(scratch.Directory); err != nil {
 			log.Verbose("%s: not available (%s): %s", name, f.Requirement(), message.Reason(err))

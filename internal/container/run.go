@@ -16,20 +16,20 @@ import (
 // Preconditions: the process is in the namespaces that package early made, and the calling goroutine is
 // locked to the main thread.
 func (p *Plan) Run(caller early.Caller, log *message.Log) error {
-	if err := p.enterNamespaces(caller, log); err != nil {
+	if err := enterNamespaces(caller, p.UID, p.GID, log); err != nil {
 		return err
 	}
 	kernel.Umask(0) // modes are what this program says; package early restores the caller's
 	// Before the scratch tmpfs, which a relative path that climbs above the root would lead to.
-	sources, err := bind.Open(p.Mounts)
+	mounts, err := bind.Open(p.Mounts)
 	if err != nil {
 		return err
 	}
-	scratch, err := kernel.NewScratch()
+	scratch, err := newScratch(caller)
 	if err != nil {
-		return refused(message.Wrap(err, "can't mount tmpfs at %s", "/"), err, caller, true)
+		return err
 	}
-	root, err := p.assemble(sources, scratch.Directory, log)
+	root, err := p.assemble(mounts, scratch.Directory, log)
 	if err != nil {
 		return err
 	}
@@ -51,12 +51,12 @@ func (p *Plan) Run(caller early.Caller, log *message.Log) error {
 }
 
 // enterNamespaces completes the inner user namespace, or says why there is none.
-func (p *Plan) enterNamespaces(caller early.Caller, log *message.Log) error {
+func enterNamespaces(caller early.Caller, uid, gid uint32, log *message.Log) error {
 	_, step, err := early.Namespaces()
 	if err == nil {
-		log.Debug("namespaces: %d:%d -> 0:0 -> %d:%d", caller.EUID, caller.EGID, p.UID, p.GID)
+		log.Debug("namespaces: %d:%d -> 0:0 -> %d:%d", caller.EUID, caller.EGID, uid, gid)
 		var file string
-		file, err = kernel.MapIDs(p.UID, p.GID)
+		file, err = kernel.MapIDs(uid, gid)
 		step = early.Step(file)
 	}
 	if err == nil {
@@ -64,6 +64,15 @@ func (p *Plan) enterNamespaces(caller early.Caller, log *message.Log) error {
 	}
 	e := message.Wrap(err, "can't init user+mount namespaces: %s", step)
 	return refused(e, err, caller, step != early.FirstStep)
+}
+
+// newScratch makes room for the mounts. It is the first use of the new privilege over the mount namespace.
+func newScratch(caller early.Caller) (kernel.Scratch, error) {
+	scratch, err := kernel.NewScratch()
+	if err != nil {
+		return scratch, refused(message.Wrap(err, "can't mount tmpfs at /"), err, caller, true)
+	}
+	return scratch, nil
 }
 
 // refused adds to the error e, of which err is the reason, why this host does not let ch-run work.
@@ -79,7 +88,7 @@ func refused(e *message.Error, err error, caller early.Caller, entered bool) err
 
 // assemble builds the container's file system tree in scratch, in the order in which things have to
 // happen, and returns the mount that is its root.
-func (p *Plan) assemble(sources []bind.OpenMount, scratch kernel.FD, log *message.Log) (root kernel.FD, err error) {
+func (p *Plan) assemble(mounts []bind.OpenMount, scratch kernel.FD, log *message.Log) (root kernel.FD, err error) {
 	log.Debug("creating container filesystem tree")
 	tree, err := bind.Attach(p.Image.Handle, scratch, p.Image.Path, p.Writing)
 	if err != nil {
@@ -88,10 +97,10 @@ func (p *Plan) assemble(sources []bind.OpenMount, scratch kernel.FD, log *messag
 	if p.Writing == bind.InOverlay {
 		log.Verbose("overlaying tmpfs for --write-fake (%s)", p.OverlaySize)
 	}
-	if err := tree.Prepare(sources, p.OverlaySize); err != nil {
+	if err := tree.Prepare(mounts, p.OverlaySize); err != nil {
 		return -1, err
 	}
-	if err := tree.Mount(sources, log); err != nil {
+	if err := tree.Mount(mounts, log); err != nil {
 		return -1, err
 	}
 	return tree.Root(), nil

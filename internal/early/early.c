@@ -183,7 +183,7 @@ static void save(void)
 }
 
 // Gives the Go runtime the room that it needs, of which most is reserved and never used. Without it
-// the runtime would end in a stack trace; this is the one error that Go cannot report.
+// the runtime would end in a stack trace, so this is an error that Go cannot report.
 static void make_room(void)
 {
     static const struct {
@@ -232,7 +232,7 @@ static void unpin(void)
 }
 
 // The Go runtime's monitor thread sleeps 20 microseconds at a time to begin with, and pinned to one CPU
-// each of its wake-ups interrupts the launch (about 20 of them, 5 % of a launch). A timer slack,
+// each of its wake-ups interrupts the launch (about 20 of them, 10 % of a launch). A timer slack,
 // which threads inherit, lets the kernel put them off until it is awake anyway.
 static void be_patient(void)
 {
@@ -341,7 +341,9 @@ static void make_namespaces(void)
 // no descriptor free. Package early raises the limit again, before any other package needs a file.
 static void deny_files(void)
 {
-    struct rlimit few = {.rlim_cur = 3, .rlim_max = saved.limits[0].rlim_max};
+    struct rlimit few;
+    getrlimit(RLIMIT_NOFILE, &few);
+    few.rlim_cur = 3;
     setrlimit(RLIMIT_NOFILE, &few);
 }
 
@@ -372,11 +374,9 @@ __attribute__((constructor)) static void early_main(void)
 // do not block it, are there until then.
 static void restore(int flags)
 {
-    for (int s = 1; s <= SIGNALS; s++) {
-        struct kernel_sigaction a = {.handler = SIG_DFL};
+    for (int s = 1; s <= SIGNALS; s++)
         if (needed_by_go(s) && !((saved.ignored | saved.mask) & bit(s)))
-            syscall(SYS_rt_sigaction, s, &a, NULL, sizeof a.mask);
-    }
+            __real_sigaction(s, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
     for (int i = 0; i < LIMITS; i++)
         setrlimit(limits[i], &saved.limits[i]);
     umask(saved.umask);

@@ -18,8 +18,8 @@ type Feature struct {
 
 // The features: Openat2 finds bind destinations in one system call, MountSetattr makes trees of mounts
 // read-only, Overlayfs is for --write-fake and mount points that an image lacks, and TmpfsXattrs for
-// deleting and replacing directories of the image under --write-fake. Those whose probe takes a scratch directory mount something there, so they must be
-// asked for in the container's mount namespace.
+// deleting and replacing directories of the image under --write-fake. The last two are probed in a
+// scratch directory, so in the container's mount namespace.
 var (
 	Openat2 = Feature{"openat2", [2]int{5, 6}, func(FD) error {
 		fd, err := unix.Openat2(unix.AT_FDCWD, ".", &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT})

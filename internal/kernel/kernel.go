@@ -26,6 +26,10 @@ const CWD = FD(unix.AT_FDCWD)
 // it (proc_pid_fd(5)).
 func (fd FD) Path() string { return "/proc/self/fd/" + strconv.Itoa(int(fd)) }
 
+// Name returns the path by which the kernel knows the open file in the current mount namespace and root
+// directory (proc_pid_fd(5)).
+func (fd FD) Name() (string, error) { return Readlink(CWD, fd.Path()) }
+
 // Close closes the descriptor.
 func (fd FD) Close() { _ = unix.Close(int(fd)) } // close(2) fails only on what was not open
 
@@ -241,9 +245,6 @@ func Redirect(fd FD, target int) error { return unix.Dup3(int(fd), target, 0) }
 // OpenNull opens /dev/null for writing.
 func OpenNull() (FD, error) { return open(CWD, "/dev/null", unix.O_WRONLY, 0) }
 
-// Access says whether the caller may execute the file at path.
-func Access(path string) bool { return unix.Access(path, unix.X_OK) == nil }
-
 // SendDatagram sends data to the Unix domain socket at path, and never waits: a log daemon that is
 // stuck must not hold up a job. Stream sockets are tried too, as syslog(3) does. The data are made
 // only if somebody listens.
@@ -264,7 +265,3 @@ func SendDatagram(path string, data func() []byte) error {
 	}
 	return syscall.EPROTOTYPE
 }
-
-// Name returns the path by which the kernel knows the open file in the current mount namespace and root
-// directory (proc_pid_fd(5)).
-func (fd FD) Name() (string, error) { return Readlink(CWD, fd.Path()) }

@@ -257,18 +257,11 @@ static volatile uint64_t held; // signals to be sent again when the mask is the 
 
 static void hold(int s) { held |= bit(s); }
 
-// Holds signals back until the command is there to receive them. What the caller blocks, and will be
-// unblocked all the same, is taken note of: what is pending now, and what a handler can.
+// Takes note of the signals that the caller blocks and that will be unblocked all the same: of those
+// that are pending now, and by a handler of those to come. All others do what they do to any program.
 static void hold_signals(void)
 {
-    static const int open[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGTSTP, SIGTTIN, SIGTTOU,
-        SIGCONT, SIGCHLD, SIGURG, SIGWINCH};
-    uint64_t mask = ~UINT64_C(0), pending = 0;
-    for (size_t i = 0; i < sizeof open / sizeof *open; i++)
-        mask &= ~bit(open[i]);
-    mask |= saved.mask;
-    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof mask);
-
+    uint64_t pending = 0;
     syscall(SYS_rt_sigpending, &pending, sizeof pending);
     for (int i = 0; i < UNBLOCKED; i++) {
         uint64_t one = bit(unblocked[i]) & saved.mask & pending;
@@ -367,11 +360,10 @@ __attribute__((constructor)) static void early_main(void)
     }
 }
 
-// Gives the process back to the caller's settings. Dispositions come before the mask, so that a
-// signal which arrived during the launch acts as it would have on any other program. Only those are set
-// that Go has changed, since setting one forgets the signals that are pending for it; and the
-// handler for what the caller blocks stays until execve(2) resets it, because the other threads, which
-// do not block it, are there until then.
+// Gives the process back to the caller's settings. Only those dispositions are set that Go has changed,
+// since setting one forgets the signals that are pending for it; and the handler for what the caller
+// blocks stays until execve(2) resets it, because the other threads, which do not block it, are there
+// until then.
 static void restore(int flags)
 {
     for (int s = 1; s <= SIGNALS; s++)

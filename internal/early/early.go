@@ -4,10 +4,10 @@
 // # The constructor
 //
 // unshare(2) of a user namespace needs a process with one thread, so it must happen before the
-// runtime starts. The constructor saves what the runtime is about to disturb, holds back signals, and
-// scans the arguments for anything that is not plainly a launch; if it finds nothing it pins the
-// process to its current CPU and creates the namespaces. It leaves it to Go to report what fails, but
-// for what keeps Go from starting; [Namespaces] says how far it came.
+// runtime starts. The constructor saves what the runtime is about to disturb, sees to it that no
+// signal gets lost, and scans the arguments for anything that is not plainly a launch; if it finds
+// nothing it pins the process to its current CPU and creates the namespaces. It leaves it to Go to
+// report what fails, but for what keeps Go from starting; [Namespaces] says how far it came.
 //
 // Where the scan declined and Go finds that a launch is wanted after all, [Relaunch] executes
 // this program again, marked so that the constructor does not scan. The two parsers therefore need

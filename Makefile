@@ -10,20 +10,28 @@ export CGO_ENABLED := 1
 # A Go that is older than go.mod asks for fetches the right one; where Debian and Ubuntu put theirs.
 export GOTOOLCHAIN ?= auto
 export PATH := $(PATH):$(subst $() ,:,$(foreach n,29 28 27 26 25 24 23 22 21,/usr/lib/go-1.$(n)/bin)):/usr/sbin:/sbin
-GO_FLAGS := -trimpath -tags netgo,osusergo
+# The C libraries that decompress are in build/c (see scripts/deps); in place of those that are not, there is Go.
+export CGO_CFLAGS := -O2 -g -I$(CURDIR)/build/c
+export CGO_LDFLAGS := -L$(CURDIR)/build/c
+NO_LIBRARIES = $(shell for l in deflate zstd; do test -e build/c/lib$$l.a || printf ,nolib$$l; done)
+TAGS := netgo,osusergo
+export GOFLAGS = -tags=$(TAGS)$(NO_LIBRARIES)
+GO_FLAGS := -trimpath
 LD_FLAGS := -s -w -linkmode external -extldflags "-static" -X main.version=$(VERSION)
 LINTER := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
-ARM64 := GOARCH=arm64 CC=aarch64-linux-gnu-gcc
+ARM64 := GOARCH=arm64 CC=aarch64-linux-gnu-gcc GOFLAGS=-tags=$(TAGS),nolibdeflate,nolibzstd
 
 DOCUMENTS := build/ch-run.1 build/completion.bash build/completion.zsh build/completion.fish
 
-.PHONY: help build run test check bench install clean
+.PHONY: help tools build run test check bench install clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
 
-build: ## make bin/ch-run, one static executable, and its documents
+tools: # before what depends on which of them there are
 	@scripts/deps build
+
+build: tools ## make bin/ch-run, one static executable, and its documents
 	go build $(GO_FLAGS) -ldflags '$(LD_FLAGS)' -o bin/ch-run ./cmd/ch-run
 	@$(MAKE) -s $(DOCUMENTS)
 
@@ -36,20 +44,23 @@ run: build ## set up everything and run a command in an example image
 test: build ## run every test
 	@scripts/deps test
 	go test -count=1 ./... # what the tests copy and execute is not known to the cache
+	go test -count=1 -tags $(TAGS),nolibdeflate,nolibzstd -run '/(gzip|zstd)' ./internal/squash/decompress
 
-check: ## format, vet, linters, and a cross build for arm64
-	@scripts/deps build check
+check: tools ## format, vet, linters, and a cross build for arm64
+	@scripts/deps check
 	@files=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$files" || { echo "gofmt would change: $$files"; exit 1; }
 	go vet ./...
+	go vet -tags $(TAGS),nolibdeflate,nolibzstd ./internal/squash/...
 	@GOBIN=$(CURDIR)/build/tools CGO_ENABLED=0 go install $(LINTER)
 	build/tools/golangci-lint run
 	shellcheck scripts/deps .ci/run $$(git ls-files 'examples/*/build')
 	env $(ARM64) go build $(GO_FLAGS) -ldflags '$(LD_FLAGS)' -o build/ch-run.arm64 ./cmd/ch-run
 	file build/ch-run.arm64 | grep -q 'ARM aarch64.*statically linked'
 
-bench: build ## compare start-up with Charliecloud's C ch-run and bubblewrap
+BENCH ?= # options, of which -help is one
+bench: build ## compare start-up and SquashFS with others; BENCH='-only=launch,read -rounds=2'
 	@scripts/deps bench
-	go run ./test/bench
+	go run ./test/bench $(BENCH)
 
 build/ch-run.1: doc/ch-run.1.scd
 	@mkdir -p build

@@ -10,5 +10,6 @@ require (
 
 require (
 	cyphar.com/go-pathrs v0.2.5 // indirect
+	github.com/klauspost/compress v1.20.3 // indirect
 	golang.org/x/tools v0.26.0 // indirect
 )

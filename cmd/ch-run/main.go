@@ -15,6 +15,7 @@ import (
 	"ch-run/internal/environ"
 	"ch-run/internal/kernel"
 	"ch-run/internal/message"
+	"ch-run/internal/squash/fuse"
 )
 
 // version is set by the build.
@@ -32,7 +33,14 @@ const (
 // The final exec must come from the thread that the process began with: internal/early says why.
 func init() { runtime.LockOSThread() }
 
-func main() { os.Exit(run(early.Args())) }
+func main() {
+	if socket, is := early.IsServer(); is {
+		runtime.UnlockOSThread()
+		fuse.Run(kernel.FD(socket), early.SetTitle)
+		return
+	}
+	os.Exit(run(early.Args()))
+}
 
 func run(args []string) int {
 	log := &message.Log{}
@@ -71,7 +79,7 @@ func run(args []string) int {
 // launch becomes the command, or returns why not.
 func launch(options *cli.Options, args []string, caller early.Caller, log *message.Log) error {
 	if asked, _, _ := early.Namespaces(); !asked {
-		return relaunch(args)
+		return relaunch(args, container.NeedsServer(options))
 	}
 	logStart(caller, args)
 	plan, err := container.New(options, caller, environ.New(early.Environ()), log)
@@ -82,8 +90,8 @@ func launch(options *cli.Options, args []string, caller early.Caller, log *messa
 }
 
 // relaunch starts this program again in namespaces, or returns why not.
-func relaunch(args []string) error {
-	return message.Wrap(early.Relaunch(args), "can't execute ch-run again: /proc/self/exe")
+func relaunch(args []string, server bool) error {
+	return message.Wrap(early.Relaunch(args, server), "can't execute ch-run again: /proc/self/exe")
 }
 
 // report prints the error that ends the program and returns the exit status.
@@ -135,7 +143,7 @@ func perform(o *cli.Options, args []string, log *message.Log) int {
 	case cli.TaskFeature:
 		// Some kernel features show only in namespaces.
 		if asked, _, _ := early.Namespaces(); !asked && container.NeedsNamespaces(o.Feature) {
-			return report(relaunch(args), log)
+			return report(relaunch(args, false), log)
 		}
 		available, err := container.HasFeature(o.Feature, early.CallerIDs(), log)
 		switch {
@@ -166,9 +174,12 @@ func perform(o *cli.Options, args []string, log *message.Log) int {
 // logStart tells syslog who runs what, if there is one (RFC 3164).
 func logStart(caller early.Caller, args []string) {
 	const userInfo = 1<<3 | 6 // facility user, severity info
+	log, err := kernel.OpenLog()
+	if err != nil {
+		return
+	}
+	defer log.Close()
 	words := append([]string{"ch-run"}, args[min(1, len(args)):]...)
-	_ = kernel.SendDatagram("/dev/log", func() []byte { // nobody to tell
-		return []byte("<" + strconv.Itoa(userInfo) + ">" + time.Now().Format(time.Stamp) + " ch-run[" + strconv.Itoa(os.Getpid()) + "]: " +
-			"uid=" + strconv.FormatUint(uint64(caller.UID), 10) + " args=" + strconv.Itoa(len(words)) + ": " + message.Quote(words))
-	})
+	_ = log.SendLog("<" + strconv.Itoa(userInfo) + ">" + time.Now().Format(time.Stamp) + " ch-run[" + strconv.Itoa(os.Getpid()) + "]: " + // nobody to tell
+		"uid=" + strconv.FormatUint(uint64(caller.UID), 10) + " args=" + strconv.Itoa(len(words)) + ": " + message.Quote(words))
 }

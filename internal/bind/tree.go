@@ -31,15 +31,15 @@ type Tree struct {
 	mounted []OpenMount // in order
 }
 
-// Attach mounts an image on the scratch tmpfs and returns the tree of it.
+// Attach has the image at imagePath mounted on the scratch tmpfs and returns the tree of it. mount gets the
+// directory to mount it on.
 //
 // Preconditions: the process is in a mount namespace of its own, with all capabilities in it, and its
 // umask is 0.
-func Attach(image, scratch kernel.FD, imagePath string, writing Writing) (*Tree, error) {
+func Attach(mount func(dst kernel.FD) error, scratch kernel.FD, imagePath string, writing Writing) (*Tree, error) {
 	t := &Tree{scratch: scratch, path: imagePath, writing: writing}
-	err := t.replaceRoot(func(dst kernel.FD) error { return kernel.Bind(image, dst) })
-	if err != nil {
-		return nil, message.Wrap(err, "can't bind image: %s", imagePath)
+	if err := t.replaceRoot(mount); err != nil {
+		return nil, err
 	}
 	if writing == ReadOnly {
 		if err := kernel.MakeReadOnly(t.root); err != nil {

@@ -10,7 +10,6 @@ import (
 var features = map[string]bool{
 	"extglob":      true,
 	"seccomp":      false,
-	"squash":       false,
 	"cdi":          false,
 	"join-handles": false,
 }
@@ -34,6 +33,15 @@ func NeedsNamespaces(name string) bool {
 func HasFeature(name string, caller early.Caller, log *message.Log) (bool, error) {
 	if has, known := features[name]; known {
 		return has, nil
+	}
+	if name == "squash" {
+		device, err := kernel.OpenFuse()
+		if err != nil {
+			log.Verbose("%s: not available: can't open /dev/fuse: %s", name, message.Reason(err))
+			return false, nil
+		}
+		device.Close()
+		return true, nil
 	}
 	for _, f := range kernelFeatures {
 		if f.Name != name {

@@ -21,6 +21,7 @@ import (
 // A Plan is a container to be made and the command to be run in it.
 type Plan struct {
 	Image       image.Image
+	Root        string // where messages say that the image is mounted
 	Writing     bind.Writing
 	OverlaySize string // of the tmpfs for bind.InOverlay
 	UID, GID    uint32 // in the container
@@ -80,7 +81,7 @@ func New(o *cli.Options, caller early.Caller, env *environ.Environment, log *mes
 	if err != nil {
 		return nil, err
 	}
-	if err := p.findImage(o, storage, log); err != nil {
+	if err := p.findImage(o, storage, user, log); err != nil {
 		return nil, err
 	}
 
@@ -98,7 +99,7 @@ func New(o *cli.Options, caller early.Caller, env *environ.Environment, log *mes
 	log.Verbose("verbosity: %d", o.Verbosity)
 	log.Verbose("image: %s", o.Image)
 	log.Verbose("storage: %s", storage)
-	log.Verbose("newroot: %s", p.Image.Path)
+	log.Verbose("newroot: %s", p.Root)
 	log.Verbose("container uid: %d", p.UID)
 	log.Verbose("container gid: %d", p.GID)
 	log.Verbose("private /tmp: %d", flag(o.PrivateTmp))
@@ -137,7 +138,7 @@ func storageDirectory(o *cli.Options, env *environ.Environment, user string, log
 	return "/var/tmp/" + user + ".ch"
 }
 
-func (p *Plan) findImage(o *cli.Options, storage string, log *message.Log) (err error) {
+func (p *Plan) findImage(o *cli.Options, storage, user string, log *message.Log) (err error) {
 	p.Image, err = image.Find(o.Image, storage, image.Access{Write: o.Write, Unsafe: o.Unsafe})
 	if m := p.Image.Magic; len(m) == 4 {
 		log.Verbose("image file magic expected: 6873 7173; actual: %02x%02x %02x%02x", m[0], m[1], m[2], m[3])
@@ -146,9 +147,9 @@ func (p *Plan) findImage(o *cli.Options, storage string, log *message.Log) (err 
 		return err
 	}
 	if p.Image.Kind == image.SquashFS {
-		return message.Errorf("can't open SquashFS: %s: not supported by this version of ch-run", o.Image).
-			Hint("unpack it with unsquashfs(1) and run the directory")
+		return p.planSquashFS(o, user, log)
 	}
+	p.Root = p.Image.Path
 	if o.Mount != nil {
 		log.Warning("--mount invalid with directory image, ignoring")
 	}

@@ -7,6 +7,7 @@ import (
 	"ch-run/internal/bind"
 	"ch-run/internal/early"
 	"ch-run/internal/environ"
+	"ch-run/internal/image"
 	"ch-run/internal/kernel"
 	"ch-run/internal/message"
 )
@@ -90,7 +91,7 @@ func refused(e *message.Error, err error, caller early.Caller, entered bool) err
 // happen, and returns the mount that is its root.
 func (p *Plan) assemble(mounts []bind.OpenMount, scratch kernel.FD, log *message.Log) (root kernel.FD, err error) {
 	log.Debug("creating container filesystem tree")
-	tree, err := bind.Attach(p.Image.Handle, scratch, p.Image.Path, p.Writing)
+	tree, err := p.attach(scratch, log)
 	if err != nil {
 		return -1, err
 	}
@@ -104,6 +105,19 @@ func (p *Plan) assemble(mounts []bind.OpenMount, scratch kernel.FD, log *message
 		return -1, err
 	}
 	return tree.Root(), nil
+}
+
+// attach mounts the image.
+func (p *Plan) attach(scratch kernel.FD, log *message.Log) (*bind.Tree, error) {
+	if p.Image.Kind == image.SquashFS {
+		return p.attachSquashFS(scratch, log)
+	}
+	return bind.Attach(func(dst kernel.FD) error {
+		if err := kernel.Bind(p.Image.Handle, dst); err != nil {
+			return message.Wrap(err, "can't bind image: %s", p.Image.Path)
+		}
+		return nil
+	}, scratch, p.Image.Path, p.Writing)
 }
 
 // adaptEnvironment turns the caller's environment into that of the command, except for the value of PWD.

@@ -16,8 +16,10 @@
 #include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -38,8 +40,8 @@ static uint64_t bit(int s) { return UINT64_C(1) << (s - 1); }
 int __real_sigaction(int, const struct sigaction *, struct sigaction *);
 int __real_pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
 
-struct early_state early_state;
-const char *const early_mark = "ch-run:launch";
+struct early_state early_state = {.server_socket = -1};
+const char *const early_marks[] = {"ch-run:launch", "ch-run:serve", NULL};
 
 // The limits that Go changes, or that are in its way: for the launch, the soft one is the hard one.
 static const int limits[] = {RLIMIT_NOFILE, RLIMIT_AS, RLIMIT_DATA, RLIMIT_NPROC, RLIMIT_FSIZE};
@@ -94,17 +96,19 @@ static int option_words(const char *word)
     return 1;
 }
 
-// Whether the arguments are, beyond doubt, those of a launch in namespaces of its own.
-int early_scan(int argc, char **argv)
+// Whether the arguments are, beyond doubt, those of a launch in namespaces of its own. If so, IMAGE is the
+// argument of that name, or NULL.
+int early_scan(int argc, char **argv, const char **image)
 {
-    int operands = 0;
+    *image = NULL;
     for (int i = 1; i < argc;) {
         const char *word = argv[i];
         if (strcmp(word, "--") == 0)
             return 1;
         if (word[0] != '-' || word[1] == 0) {
-            if (++operands == 2)
+            if (*image)
                 return 1;
+            *image = word;
             i++;
             continue;
         }
@@ -155,6 +159,23 @@ static void hide_variables(void)
             break;
         }
     }
+}
+
+static char **arguments;
+static int argument_count;
+
+// Writes over the arguments and the environment, which follow them, and which Go has copied by now.
+void early_title(const char *title)
+{
+    char *begin = arguments[0], *end = begin;
+    for (int i = 0; i < argument_count; i++)
+        if (arguments[i] == end)
+            end += strlen(end) + 1;
+    for (char **e = environ; *e; e++)
+        if (*e == end)
+            end += strlen(end) + 1;
+    memset(begin, 0, (size_t)(end - begin));
+    snprintf(begin, (size_t)(end - begin), "%s", title);
 }
 
 void early_show_variables(void)
@@ -340,22 +361,132 @@ static void deny_files(void)
     setrlimit(RLIMIT_NOFILE, &few);
 }
 
+// The process of the FUSE server: see start_server. Only what has to be done by the one thread that there is,
+// since it is the threads' own and inherited by those to come, or what the Go runtime is to find done.
+static void become_server(int socket)
+{
+    // Nothing of the caller's: session and terminal, files, signals, CPU of the launch.
+    setsid();
+    if (chdir("/") != 0)
+        _exit(0);
+    int null = open("/dev/null", O_RDWR);
+    for (int fd = 0; fd < 3; fd++)
+        if (null >= 0 ? dup2(null, fd) != fd : close(fd) != 0)
+            _exit(0);
+    if (dup2(socket, 3) != 3)
+        _exit(0);
+    fcntl(3, F_SETFD, FD_CLOEXEC);
+    if (syscall(SYS_close_range, 4U, ~0U, 0) != 0) // Linux 5.9
+        for (int fd = 4; fd < 65536; fd++)
+            close(fd);
+    for (int s = 1; s <= SIGNALS; s++)
+        __real_sigaction(s, &(struct sigaction){.sa_handler = needed_by_go(s) || s == SIGABRT || s == SIGSYS ? SIG_DFL : SIG_IGN}, NULL);
+    uint64_t none = 0;
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none);
+    saved.ignored = held = 0;
+    if (saved.timerslack > 0)
+        prctl(PR_SET_TIMERSLACK, (long)saved.timerslack);
+    if (saved.affinity_size)
+        unpin();
+    prctl(PR_SET_NAME, "ch-run-squashfs");
+
+    // A mount namespace in which the image will not be mounted: the kernel ends the connection when the
+    // last process has gone that could use it, and the server must not be one. The launch waits for the
+    // byte before it mounts the image. And no privilege.
+    struct { uint32_t version; int pid; } header = {0x20080522, 0}; // _LINUX_CAPABILITY_VERSION_3
+    struct { uint32_t effective, permitted, inheritable; } nothing[2] = {{0}};
+    if (unshare(CLONE_NEWNS) != 0 || write(3, "", 1) != 1 || syscall(SYS_capset, &header, nothing) != 0
+        || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+        _exit(0);
+
+    // Landlock (landlock(7)), where the kernel has it: no path in any file system, and no signal to, or
+    // abstract socket of, anybody outside.
+    struct { uint64_t files, network, scopes; } rights = {(1 << 13) - 1, 0, 0};
+    long version = syscall(SYS_landlock_create_ruleset, NULL, 0, 1);
+    size_t size = version >= 6 ? 24 : version >= 4 ? 16 : 8;
+    rights.files |= version >= 2 ? 1 << 13 : 0; // renaming and linking
+    rights.files |= version >= 3 ? 1 << 14 : 0; // truncating
+    rights.files |= version >= 5 ? 1 << 15 : 0; // ioctl(2) of devices
+    rights.network = version >= 4 ? 3 : 0;      // TCP
+    rights.scopes = version >= 6 ? 3 : 0;
+    int rules = version > 0 ? (int)syscall(SYS_landlock_create_ruleset, &rights, size, 0) : -1;
+    if (rules >= 0) {
+        syscall(SYS_landlock_restrict_self, rules, 0);
+        close(rules);
+    }
+    early_state.server = 1;
+    early_state.server_socket = 3;
+}
+
+// In a process of its own: see start_server.
+static int fork_server(void *sockets)
+{
+    int *s = sockets;
+    if (fork() == 0) {
+        close(s[0]);
+        become_server(s[1]);
+        return 1;
+    }
+    return 0;
+}
+
+// Makes the process that will serve the image, so that its Go runtime starts at the same time as that of
+// the launch. It is forked twice, because whoever has a process for a child can be surprised by its
+// death; and the process between dies silently (clone(2): without a termination signal), because the
+// caller may block SIGCHLD, and would find one pending.
+static void start_server(void)
+{
+    int sockets[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) != 0) {
+        early_state.server_error = errno;
+        return;
+    }
+    for (int i = 0; i < 2; i++) // the caller may have closed standard streams
+        if (sockets[i] < 3) {
+            int low = sockets[i];
+            sockets[i] = fcntl(low, F_DUPFD_CLOEXEC, 3);
+            close(low);
+        }
+    long between = syscall(SYS_clone, 0UL, 0UL, 0UL, 0UL, 0UL);
+    if (between == 0) {
+        if (fork_server(sockets))
+            return;
+        _exit(errno);
+    }
+    int status = 0, error = errno;
+    close(sockets[1]);
+    if (between > 0)
+        error = waitpid((pid_t)between, &status, __WALL) == between && WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+    early_state.server_socket = sockets[0];
+    early_state.server_error = error;
+}
+
 __attribute__((constructor)) static void early_main(void)
 {
     char **argv;
-    int argc = find_arguments(&argv);
+    int argc = find_arguments(&argv), marked = 0;
+    const char *image = NULL;
+    struct stat st;
 
+    arguments = argv;
+    argument_count = argc;
     hide_variables();
     save();
     make_room();
     hold_signals();
-    early_state.relaunched = argc >= 2 && strcmp(argv[0], early_mark) == 0;
+    while (argc >= 2 && early_marks[marked] && strcmp(argv[0], early_marks[marked]) != 0)
+        marked++;
+    early_state.relaunched = argc >= 2 && early_marks[marked];
     if (early_state.privileged || early_state.ruid != early_state.euid || early_state.rgid != early_state.egid)
         return; // Go refuses to go on
-    if (early_state.relaunched || early_scan(argc, argv)) {
+    if (early_state.relaunched || early_scan(argc, argv, &image)) {
         pin();
         be_patient();
         make_namespaces();
+        // A file is an image, or will be an error.
+        if (early_state.step == EARLY_DONE
+            && (early_state.relaunched ? marked == EARLY_MARK_SERVE : image && stat(image, &st) == 0 && S_ISREG(st.st_mode)))
+            start_server();
         deny_files();
     }
 }

@@ -9,6 +9,9 @@
 // nothing it pins the process to its current CPU and creates the namespaces. It leaves it to Go to
 // report what fails, but for what keeps Go from starting; [Namespaces] says how far it came.
 //
+// If the image is a file it also makes the process of the FUSE server, in which everything else then
+// happens a second time: [IsServer].
+//
 // Where the scan declined and Go finds that a launch is wanted after all, [Relaunch] executes
 // this program again, marked so that the constructor does not scan. The two parsers therefore need
 // not agree for a launch to be right, only for it to be as quick as it can be.
@@ -116,11 +119,37 @@ func Namespaces() (asked bool, failed Step, err error) {
 	}[s.step], syscall.Errno(s.error)
 }
 
-// Relaunch executes this program again with args, with namespaces whatever the scan says. It
-// returns only if that failed.
-func Relaunch(args []string) error {
-	mark := C.GoString(C.early_mark)
-	return execute([]string{"/proc/self/exe"}, append([]string{mark}, args...), Environ(), 0)
+// Relaunch executes this program again with args, with namespaces whatever the scan says, and with a
+// server if one is wanted. It returns only if that failed.
+func Relaunch(args []string, server bool) error {
+	mark := C.EARLY_MARK_LAUNCH
+	if server {
+		mark = C.EARLY_MARK_SERVE
+	}
+	marks := (*[2]*C.char)(unsafe.Pointer(&C.early_marks))
+	return execute([]string{"/proc/self/exe"}, append([]string{C.GoString(marks[mark])}, args...), Environ(), 0)
+}
+
+// IsServer says whether this is the process that is to serve an image. The other end of its socket is in
+// the process that launches the container.
+func IsServer() (socket int, is bool) {
+	return int(C.early_state.server_socket), C.early_state.server != 0
+}
+
+// ServerSocket returns the socket to the process that is to serve the image, or -1 if the constructor
+// found no image. The error is why it could not make that process.
+func ServerSocket() (int, error) {
+	if errno := C.early_state.server_error; errno != 0 {
+		return -1, syscall.Errno(errno)
+	}
+	return int(C.early_state.server_socket), nil
+}
+
+// SetTitle changes what ps(1) shows as the command line of the process.
+func SetTitle(title string) {
+	text := C.CString(title)
+	defer C.free(unsafe.Pointer(text))
+	C.early_title(text)
 }
 
 // Streams says which standard streams the launch itself has set, so that [Exec] passes them on even

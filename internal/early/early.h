@@ -20,17 +20,23 @@ enum early_step {
 struct early_state {
     enum early_step step; // where it stopped
     int error;            // errno of that step, 0 if done or not asked
-    int relaunched;       // argv[0] is the mark, argv[1] the caller's argv[0]
+    int relaunched;       // argv[0] is a mark, argv[1] the caller's argv[0]
     int privileged;       // started setuid, setgid, or with file capabilities
     uid_t ruid, euid, suid;
     gid_t rgid, egid, sgid;
+    int server;        // this is the process of the FUSE server
+    int server_socket; // in the launch, to the server, and the other way round; -1 if there is none
+    int server_error;  // errno if it could not be made, or 0
 };
 extern struct early_state early_state;
 
-extern const char *const early_mark;
+// What the program executes itself as, as argv[0], when it has found out what the scan did not.
+enum { EARLY_MARK_LAUNCH, EARLY_MARK_SERVE };
+extern const char *const early_marks[];
 
 void early_show_variables(void);
-int early_scan(int argc, char **argv);
+int early_scan(int argc, char **argv, const char **image);
+void early_title(const char *title);
 
 #define EARLY_NO_NEW_PRIVS 1
 #define EARLY_KEEP_STDOUT 2

@@ -9,6 +9,7 @@ package kernel
 
 import (
 	"errors"
+	"os"
 	"strconv"
 	"syscall"
 
@@ -245,23 +246,31 @@ func Redirect(fd FD, target int) error { return unix.Dup3(int(fd), target, 0) }
 // OpenNull opens /dev/null for writing.
 func OpenNull() (FD, error) { return open(CWD, "/dev/null", unix.O_WRONLY, 0) }
 
-// SendDatagram sends data to the Unix domain socket at path, and never waits: a log daemon that is
-// stuck must not hold up a job. Stream sockets are tried too, as syslog(3) does. The data are made
-// only if somebody listens.
-func SendDatagram(path string, data func() []byte) error {
-	for _, kind := range []int{unix.SOCK_DGRAM, unix.SOCK_STREAM} {
-		fd, err := unix.Socket(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+// OpenLog connects to the log daemon of the host, if there is one (syslog(3)). Nothing that is sent waits:
+// a daemon that is stuck must not hold up a job.
+func OpenLog() (FD, error) {
+	var err error
+	for _, kind := range []int{unix.SOCK_DGRAM, unix.SOCK_STREAM} { // as syslog(3) does
+		var fd int
+		fd, err = unix.Socket(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 		if err != nil {
-			return err
+			return -1, err
 		}
-		err = unix.Connect(fd, &unix.SockaddrUnix{Name: path})
-		if err == nil {
-			err = unix.Sendto(fd, data(), unix.MSG_NOSIGNAL, nil)
+		if err = unix.Connect(fd, &unix.SockaddrUnix{Name: "/dev/log"}); err == nil {
+			return FD(fd), nil
 		}
 		FD(fd).Close()
 		if !errors.Is(err, syscall.EPROTOTYPE) {
-			return err
+			break
 		}
 	}
-	return syscall.EPROTOTYPE
+	return -1, err
 }
+
+// SendLog sends a message to the log daemon.
+func (fd FD) SendLog(text string) error {
+	return unix.Sendto(int(fd), []byte(text), unix.MSG_NOSIGNAL, nil)
+}
+
+// MkdirAll makes the directory path and its missing parents, with permissions 0755 less the umask.
+func MkdirAll(path string) error { return os.MkdirAll(path, 0o755) }

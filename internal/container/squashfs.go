@@ -1,0 +1,104 @@
+package container
+
+import (
+	"errors"
+	"syscall"
+
+	"ch-run/internal/bind"
+	"ch-run/internal/cli"
+	"ch-run/internal/early"
+	"ch-run/internal/kernel"
+	"ch-run/internal/message"
+	"ch-run/internal/squash/fuse"
+)
+
+// NeedsServer says whether the options are those of a launch with an image that has to be served. It
+// looks no closer than the constructor of package early: what is not needed after all goes away.
+func NeedsServer(o *cli.Options) bool {
+	st, err := kernel.StatPath(kernel.CWD, o.Image)
+	return err == nil && st.IsRegular()
+}
+
+// planSquashFS plans what is different for a SquashFS image. It is mounted out of everybody's sight, on the
+// scratch tmpfs. The mount point that the user chooses, or the default one, is what messages call it.
+func (p *Plan) planSquashFS(o *cli.Options, user string, log *message.Log) error {
+	if o.Write {
+		return message.Errorf("--write invalid with SquashFS image: %s", o.Image).
+			Hint("--write-fake lets the container write, without changing the image")
+	}
+	if o.Mount == nil {
+		p.Root = "/var/tmp/" + user + ".ch/mnt"
+		log.Verbose("using default mount point: %s", p.Root)
+		if err := kernel.MkdirAll(p.Root); err != nil {
+			log.Debug("can't mkdir: %s: %s", p.Root, message.Reason(err)) // nor is it needed
+		}
+		return nil
+	}
+	p.Root = *o.Mount
+	if p.Root == "" {
+		return message.Errorf("mount point can't be empty string")
+	}
+	st, err := kernel.StatPath(kernel.CWD, p.Root)
+	switch {
+	case err != nil:
+		return message.Wrap(err, "can't stat mount point: %s", p.Root)
+	case !st.IsDir():
+		return message.Errorf("not a directory: %s", p.Root)
+	}
+	return nil
+}
+
+// attachSquashFS mounts the image through FUSE, and has the server process serve it.
+func (p *Plan) attachSquashFS(scratch kernel.FD, log *message.Log) (*bind.Tree, error) {
+	server, err := early.ServerSocket()
+	if err != nil {
+		return nil, message.Wrap(err, "can't start SquashFS server").
+			Hint("it is a process more; raise the limit of processes, ulimit -u or that of the cgroup")
+	}
+	if server < 0 {
+		return nil, message.Errorf("can't start SquashFS server: %s: the file was changed meanwhile", p.Image.Path)
+	}
+	file, err := kernel.OpenForReading(p.Image.Handle)
+	if err != nil {
+		return nil, message.Wrap(err, "can't open: %s", p.Image.Path)
+	}
+	device, err := kernel.OpenFuse()
+	if err != nil {
+		return nil, noFuse(err, p.Image.Path)
+	}
+	if err := fuse.AwaitStart(kernel.FD(server)); err != nil {
+		return nil, message.Wrap(err, "can't start SquashFS server")
+	}
+	tree, err := bind.Attach(func(dst kernel.FD) error {
+		if err := kernel.MountFuse(device, dst, p.UID, p.GID); err != nil {
+			return message.Wrap(err, "can't mount SquashFS: %s", p.Image.Path)
+		}
+		return nil
+	}, scratch, p.Root, p.Writing)
+	if err != nil {
+		return nil, err
+	}
+	order := fuse.Order{Image: file, Device: device, UID: p.UID, GID: p.GID, Path: p.Image.Path}
+	err = order.Send(kernel.FD(server))
+	if err == nil {
+		err = fuse.Await(kernel.FD(server))
+	}
+	if err != nil {
+		return nil, message.Wrap(err, "can't open SquashFS: %s", p.Image.Path)
+	}
+	log.Debug("serving SquashFS: %s", p.Image.Path)
+	return tree, nil
+}
+
+// noFuse explains why there is no /dev/fuse for us.
+func noFuse(err error, path string) error {
+	const directory = "or unpack the image, 'unsquashfs -d DIR %s', and run the directory"
+	e := message.Wrap(err, "can't open: /dev/fuse")
+	switch {
+	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ENXIO), errors.Is(err, syscall.ENODEV):
+		return e.Hint("SquashFS images need FUSE; the administrator can load it, 'modprobe fuse', "+directory, path)
+	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+		return e.Hint("SquashFS images need FUSE; the administrator can permit it, 'chmod 666 /dev/fuse' or with udev, "+directory, path)
+	}
+	return e.Hint("SquashFS images need FUSE; "+directory, path)
+}

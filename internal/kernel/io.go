@@ -1,0 +1,119 @@
+package kernel
+
+import (
+	"io"
+
+	"golang.org/x/sys/unix"
+)
+
+// OpenForReading opens the file that a handle (see [Handle]) refers to.
+func OpenForReading(fd FD) (FD, error) {
+	return open(CWD, fd.Path(), unix.O_RDONLY|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+}
+
+// Size returns the size of the open regular file, in bytes.
+func (fd FD) Size() (int64, error) {
+	var st unix.Stat_t
+	err := retry(func() error { return unix.Fstat(int(fd), &st) })
+	return st.Size, err
+}
+
+// ReadAt fills p from the file, as [io.ReaderAt] does, however little the kernel gives at a time.
+func (fd FD) ReadAt(p []byte, offset int64) (n int, err error) {
+	for n < len(p) {
+		var m int
+		err := retry(func() (err error) {
+			m, err = unix.Pread(int(fd), p[n:], offset+int64(n))
+			return err
+		})
+		if err != nil {
+			return n, err
+		}
+		if m == 0 {
+			return n, io.EOF
+		}
+		n += m
+	}
+	return n, nil
+}
+
+// Read reads once, at most len(p) bytes.
+func (fd FD) Read(p []byte) (n int, err error) {
+	err = retry(func() (err error) {
+		n, err = unix.Read(int(fd), p)
+		return err
+	})
+	return n, err
+}
+
+// Writev writes the parts with one call.
+func (fd FD) Writev(parts [][]byte) error {
+	return retry(func() error {
+		_, err := unix.Writev(int(fd), parts)
+		return err
+	})
+}
+
+// Send sends a message through a connected socket.
+func (fd FD) Send(message []byte) error { return fd.SendFiles(message) }
+
+// SendFiles sends a message, and with it duplicates of open files (unix(7), SCM_RIGHTS).
+func (fd FD) SendFiles(message []byte, files ...FD) error {
+	numbers := make([]int, len(files))
+	for i, f := range files {
+		numbers[i] = int(f)
+	}
+	var rights []byte
+	if len(files) > 0 {
+		rights = unix.UnixRights(numbers...)
+	}
+	return retry(func() error { return unix.Sendmsg(int(fd), message, rights, nil, unix.MSG_NOSIGNAL) })
+}
+
+// maxMessage is the longest message that is received, in bytes: a path, and some more.
+const maxMessage = 8192
+
+// Receive waits for a message. It is empty if the other end of the socket has been closed.
+func (fd FD) Receive() ([]byte, error) {
+	message, _, err := fd.ReceiveFiles(0)
+	return message, err
+}
+
+// ReceiveFiles is [FD.Receive] for a message with at most so many open files.
+func (fd FD) ReceiveFiles(most int) (message []byte, files []FD, err error) {
+	message = make([]byte, maxMessage)
+	var rights []byte
+	if most > 0 {
+		rights = make([]byte, unix.CmsgSpace(4*most))
+	}
+	var n, rightsLength int
+	err = retry(func() (err error) {
+		n, rightsLength, _, _, err = unix.Recvmsg(int(fd), message, rights, unix.MSG_CMSG_CLOEXEC)
+		return err
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	controls, err := unix.ParseSocketControlMessage(rights[:rightsLength])
+	if err != nil {
+		return nil, nil, err
+	}
+	for i := range controls {
+		numbers, err := unix.ParseUnixRights(&controls[i])
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, number := range numbers {
+			files = append(files, FD(number))
+		}
+	}
+	return message[:n], files, nil
+}
+
+// Memory returns zeroed memory that is not the garbage collector's. It begins at a page.
+func Memory(size int) ([]byte, error) {
+	return unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+}
+
+// FreeMemory gives back what [Memory] returned.
+func FreeMemory(memory []byte) { _ = unix.Munmap(memory) } // fails only on what is no such memory

@@ -1,0 +1,39 @@
+package squash
+
+import (
+	"sync"
+
+	"ch-run/internal/kernel"
+)
+
+// Buffers are pieces of memory of the same size, a block each, which are used again and again.
+type buffers struct {
+	size int // in bytes
+
+	mu   sync.Mutex
+	free [][]byte
+}
+
+// maxFree is how many are kept that nobody uses.
+const maxFree = 16
+
+func (b *buffers) get() ([]byte, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if n := len(b.free); n > 0 {
+		buffer := b.free[n-1]
+		b.free = b.free[:n-1]
+		return buffer, nil
+	}
+	return kernel.Memory(b.size)
+}
+
+func (b *buffers) put(buffer []byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.free) < maxFree {
+		b.free = append(b.free, buffer)
+		return
+	}
+	kernel.FreeMemory(buffer)
+}

@@ -383,9 +383,7 @@ static void become_server(int socket)
         __real_sigaction(s, &(struct sigaction){.sa_handler = needed_by_go(s) || s == SIGABRT || s == SIGSYS ? SIG_DFL : SIG_IGN}, NULL);
     uint64_t none = 0;
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none);
-    saved.ignored = held = 0;
-    if (saved.timerslack > 0)
-        prctl(PR_SET_TIMERSLACK, (long)saved.timerslack);
+    saved.ignored = held = 0; // and the timer slack stays: nothing here is done by time
     if (saved.affinity_size)
         unpin();
     prctl(PR_SET_NAME, "ch-run-squashfs");

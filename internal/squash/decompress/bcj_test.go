@@ -30,7 +30,7 @@ func TestFilters(t *testing.T) {
 				if option != "--x86" || r.Intn(2) == 0 {
 					word := instructions[r.Intn(len(instructions))] | uint32(r.Int())>>(6+r.Intn(20))
 					if r.Intn(4) == 0 {
-						word ^= 1<<r.Intn(32) | 1<<r.Intn(32)
+						word ^= 1 << r.Intn(32)
 					}
 					binary.LittleEndian.PutUint32(code[i:], word)
 				}

@@ -15,13 +15,12 @@ func cResult(n int) (int, error) {
 	return 0, invalid
 }
 
-// freeWith has the contexts, none of which is in use by then, freed after the last use of d.
+// freeWith has the contexts freed after the last use of d, when none is in use.
 func (c contexts[C]) freeWith(d *Decompressor, free func(C)) {
-	runtime.AddCleanup(d, func(c contexts[C]) {
-		for range cap(c) {
-			if one := <-c; one != *new(C) {
-				free(one)
-			}
+	runtime.AddCleanup(d, func(idle chan C) {
+		close(idle)
+		for one := range idle {
+			free(one)
 		}
-	}, c)
+	}, c.idle)
 }

@@ -14,6 +14,7 @@ package decompress
 import (
 	"errors"
 	"fmt"
+	"runtime"
 )
 
 // A Method is a compression method, by its number in the superblock.
@@ -101,14 +102,19 @@ func (d *Decompressor) Decompress(dst, src []byte) (int, error) {
 		return 0, &CorruptError{d.method, tooLong}
 	}
 	n, err := d.decode(dst, src)
-	var found damage
-	switch {
-	case err == nil:
-		return n, nil
-	case errors.As(err, &found):
-		return 0, &CorruptError{d.method, found}
+	runtime.KeepAlive(d) // and its contexts
+	if err != nil {
+		return 0, d.failure(err)
 	}
-	return 0, fmt.Errorf("cannot decompress a block with %v: %w", d.method, err)
+	return n, nil
+}
+
+func (d *Decompressor) failure(err error) error {
+	var found damage
+	if errors.As(err, &found) {
+		return &CorruptError{d.method, found}
+	}
+	return fmt.Errorf("cannot decompress a block with %v: %w", d.method, err)
 }
 
 // A CorruptError says that a block is not what its method's compressor wrote, or not for such a place.

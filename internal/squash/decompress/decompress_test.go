@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -291,5 +292,38 @@ func BenchmarkDecompress(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// TestContextsAreFreed makes many decompressors, the memory of which is C's.
+func TestContextsAreFreed(t *testing.T) {
+	for _, m := range []Method{Gzip, Zstd} {
+		t.Run(m.String(), func(t *testing.T) {
+			s := samples(t, m, 1000)[0]
+			before := peakMemory(t)
+			for i := range 2000 {
+				d := newDecompressor(t, m, 4096)
+				if _, err := d.Decompress(make([]byte, 1000), s.block); err != nil {
+					t.Fatal(err)
+				}
+				if i%50 == 0 {
+					runtime.GC()
+				}
+			}
+			if more := peakMemory(t) - before; more > 64<<20 {
+				t.Errorf("%d MB more", more>>20)
+			}
+		})
+	}
+}
+
+// TestNoAllocation has blocks decompressed without making garbage.
+func TestNoAllocation(t *testing.T) {
+	for _, m := range []Method{LZMA, LZO, XZ, LZ4} {
+		s := samples(t, m, 5000)[0]
+		d, dst := newDecompressor(t, m, 8192), make([]byte, 5000)
+		if n := testing.AllocsPerRun(100, func() { _, _ = d.Decompress(dst, s.block) }); n > 0 {
+			t.Errorf("%v: %v allocations", m, n)
+		}
 	}
 }

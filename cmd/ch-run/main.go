@@ -34,9 +34,9 @@ const (
 func init() { runtime.LockOSThread() }
 
 func main() {
-	if socket, is := early.IsServer(); is {
+	if s, is := early.IsServer(); is {
 		runtime.UnlockOSThread()
-		fuse.Run(kernel.FD(socket), early.SetTitle)
+		fuse.Run(kernel.FD(s.Socket), kernel.FD(s.Image), early.SetTitle)
 		return
 	}
 	os.Exit(run(early.Args()))

@@ -151,7 +151,7 @@ func (t *Tree) mount(m OpenMount) error {
 		return t.noDestination(m, err)
 	}
 	defer point.Close()
-	if same, err := sameFile(point, t.root); err != nil || same {
+	if same, err := kernel.SameFile(point, t.root); err != nil || same {
 		return message.Errorf("can't bind: %s not subdirectory of %s", t.shown(m.Destination), t.path)
 	}
 
@@ -238,7 +238,7 @@ func (t *Tree) bindThenProtect(m OpenMount, point kernel.FD) error {
 		return message.Wrap(err, "can't find bind-mount %s again", shown)
 	}
 	defer top.Close()
-	if same, err := sameFile(top, m.handle); err != nil || !same {
+	if same, err := kernel.SameFile(top, m.handle); err != nil || !same {
 		return message.Errorf("can't find bind-mount %s again: the image was changed meanwhile", shown)
 	}
 	if err := kernel.MakeReadOnly(top); err != nil {
@@ -246,15 +246,6 @@ func (t *Tree) bindThenProtect(m OpenMount, point kernel.FD) error {
 			Hint("the host's mount has the flags %s, which may be locked", kernel.MountFlags(top))
 	}
 	return nil
-}
-
-func sameFile(a, b kernel.FD) (bool, error) {
-	x, err := a.Stat()
-	if err != nil {
-		return false, err
-	}
-	y, err := b.Stat()
-	return x.Device == y.Device && x.Inode == y.Inode, err
 }
 
 // explainMount adds to the error of a bind what its reason does not tell.

@@ -40,7 +40,7 @@ static uint64_t bit(int s) { return UINT64_C(1) << (s - 1); }
 int __real_sigaction(int, const struct sigaction *, struct sigaction *);
 int __real_pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
 
-struct early_state early_state = {.server_socket = -1};
+struct early_state early_state = {.server_socket = -1, .image = -1};
 const char *const early_marks[] = {"ch-run:launch", "ch-run:serve", NULL};
 
 // The limits that Go changes, or that are in its way: for the launch, the soft one is the hard one.
@@ -363,29 +363,34 @@ static void deny_files(void)
 
 // The process of the FUSE server: see start_server. Only what has to be done by the one thread that there is,
 // since it is the threads' own and inherited by those to come, or what the Go runtime is to find done.
-static void become_server(int socket)
+static void become_server(int socket, const char *image)
 {
-    // Nothing of the caller's: session and terminal, files, signals, CPU of the launch.
+    // Nothing of the caller's: session and terminal, files, signals. But the image, so that it can be looked
+    // at before the launch says that it is the one.
     setsid();
+    if (image)
+        early_state.image = open(image, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (chdir("/") != 0)
         _exit(0);
     int null = open("/dev/null", O_RDWR);
     for (int fd = 0; fd < 3; fd++)
         if (null >= 0 ? dup2(null, fd) != fd : close(fd) != 0)
             _exit(0);
-    if (dup2(socket, 3) != 3)
+    int files[] = {socket, early_state.image};
+    for (int i = 0; i < 2; i++) // out of the way first: what is to be 3 may be 4, and the other way round
+        files[i] = files[i] < 0 ? -1 : fcntl(files[i], F_DUPFD_CLOEXEC, 5);
+    if (dup3(files[0], 3, O_CLOEXEC) != 3)
         _exit(0);
-    fcntl(3, F_SETFD, FD_CLOEXEC);
-    if (syscall(SYS_close_range, 4U, ~0U, 0) != 0) // Linux 5.9
-        for (int fd = 4; fd < 65536; fd++)
+    early_state.image = files[1] < 0 ? -1 : dup3(files[1], 4, O_CLOEXEC);
+    unsigned rest = early_state.image < 0 ? 4 : 5;
+    if (syscall(SYS_close_range, rest, ~0U, 0) != 0) // Linux 5.9
+        for (int fd = (int)rest; fd < 65536; fd++)
             close(fd);
     for (int s = 1; s <= SIGNALS; s++)
         __real_sigaction(s, &(struct sigaction){.sa_handler = needed_by_go(s) || s == SIGABRT || s == SIGSYS ? SIG_DFL : SIG_IGN}, NULL);
     uint64_t none = 0;
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none);
-    saved.ignored = held = 0; // and the timer slack stays: nothing here is done by time
-    if (saved.affinity_size)
-        unpin();
+    saved.ignored = held = 0;
     prctl(PR_SET_NAME, "ch-run-squashfs");
 
     // A mount namespace in which the image will not be mounted: the kernel ends the connection when the
@@ -416,23 +421,11 @@ static void become_server(int socket)
     early_state.server_socket = 3;
 }
 
-// In a process of its own: see start_server.
-static int fork_server(void *sockets)
-{
-    int *s = sockets;
-    if (fork() == 0) {
-        close(s[0]);
-        become_server(s[1]);
-        return 1;
-    }
-    return 0;
-}
-
 // Makes the process that will serve the image, so that its Go runtime starts at the same time as that of
 // the launch. It is forked twice, because whoever has a process for a child can be surprised by its
 // death; and the process between dies silently (clone(2): without a termination signal), because the
-// caller may block SIGCHLD, and would find one pending.
-static void start_server(void)
+// caller may block SIGCHLD, and would find one pending. early_reap waits for it.
+static void start_server(const char *image)
 {
     int sockets[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) != 0) {
@@ -447,16 +440,26 @@ static void start_server(void)
         }
     long between = syscall(SYS_clone, 0UL, 0UL, 0UL, 0UL, 0UL);
     if (between == 0) {
-        if (fork_server(sockets))
-            return;
-        _exit(errno);
+        if (fork() != 0)
+            _exit(0);
+        close(sockets[0]);
+        become_server(sockets[1], image);
+        return;
     }
-    int status = 0, error = errno;
     close(sockets[1]);
-    if (between > 0)
-        error = waitpid((pid_t)between, &status, __WALL) == between && WIFEXITED(status) ? WEXITSTATUS(status) : 0;
     early_state.server_socket = sockets[0];
-    early_state.server_error = error;
+    early_state.server_parent = (pid_t)between;
+    if (between < 0)
+        early_state.server_error = errno;
+}
+
+// Waits for the process between, which ends as soon as it has forked.
+void early_reap(void)
+{
+    if (early_state.server_parent > 0)
+        while (waitpid(early_state.server_parent, NULL, __WALL) < 0 && errno == EINTR)
+            ;
+    early_state.server_parent = 0;
 }
 
 __attribute__((constructor)) static void early_main(void)
@@ -478,13 +481,15 @@ __attribute__((constructor)) static void early_main(void)
     if (early_state.privileged || early_state.ruid != early_state.euid || early_state.rgid != early_state.egid)
         return; // Go refuses to go on
     if (early_state.relaunched || early_scan(argc, argv, &image)) {
-        pin();
-        be_patient();
         make_namespaces();
         // A file is an image, or will be an error.
         if (early_state.step == EARLY_DONE
             && (early_state.relaunched ? marked == EARLY_MARK_SERVE : image && stat(image, &st) == 0 && S_ISREG(st.st_mode)))
-            start_server();
+            start_server(image);
+        if (!early_state.server) { // which goes on to work when the launch is over
+            pin();
+            be_patient();
+        }
         deny_files();
     }
 }

@@ -130,15 +130,22 @@ func Relaunch(args []string, server bool) error {
 	return execute([]string{"/proc/self/exe"}, append([]string{C.GoString(marks[mark])}, args...), Environ(), 0)
 }
 
-// IsServer says whether this is the process that is to serve an image. The other end of its socket is in
-// the process that launches the container.
-func IsServer() (socket int, is bool) {
-	return int(C.early_state.server_socket), C.early_state.server != 0
+// A Server is what the process that is to serve an image begins with.
+type Server struct {
+	Socket int // to the process that launches the container
+	Image  int // what is presumably the image, open for reading, or -1
+}
+
+// IsServer says whether this is the process that is to serve an image.
+func IsServer() (Server, bool) {
+	s := &C.early_state
+	return Server{int(s.server_socket), int(s.image)}, s.server != 0
 }
 
 // ServerSocket returns the socket to the process that is to serve the image, or -1 if the constructor
 // found no image. The error is why it could not make that process.
 func ServerSocket() (int, error) {
+	C.early_reap()
 	if errno := C.early_state.server_error; errno != 0 {
 		return -1, syscall.Errno(errno)
 	}

@@ -27,6 +27,8 @@ struct early_state {
     int server;        // this is the process of the FUSE server
     int server_socket; // in the launch, to the server, and the other way round; -1 if there is none
     int server_error;  // errno if it could not be made, or 0
+    pid_t server_parent; // in the launch, the process that forked the server, until it has been reaped
+    int image;           // in the server, what is presumably the image, or -1
 };
 extern struct early_state early_state;
 
@@ -36,6 +38,7 @@ extern const char *const early_marks[];
 
 void early_show_variables(void);
 int early_scan(int argc, char **argv, const char **image);
+void early_reap(void);
 void early_title(const char *title);
 
 #define EARLY_NO_NEW_PRIVS 1

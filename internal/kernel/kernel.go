@@ -186,6 +186,7 @@ func Umask(mask int) { unix.Umask(mask) }
 type Stat struct {
 	Device, Inode uint64
 	Mode          uint32 // type and permissions
+	Size          int64  // in bytes
 }
 
 // IsDir says whether it is a directory.
@@ -201,15 +202,31 @@ func (s Stat) IsRegular() bool { return s.Mode&unix.S_IFMT == unix.S_IFREG }
 func (s Stat) Permissions() uint32 { return s.Mode & 0o7777 }
 
 // StatPath returns the status of the file at path, relative to dir, following symbolic links.
-func StatPath(dir FD, path string) (Stat, error) { return stat(dir, path, 0) }
+func StatPath(dir FD, path string) (Stat, error) {
+	var st unix.Stat_t
+	err := retry(func() error { return unix.Fstatat(int(dir), path, &st, 0) })
+	return statOf(&st), err
+}
 
 // Stat returns the status of the open file.
-func (fd FD) Stat() (Stat, error) { return stat(fd, "", unix.AT_EMPTY_PATH) }
-
-func stat(dir FD, path string, flags int) (Stat, error) {
+func (fd FD) Stat() (Stat, error) {
 	var st unix.Stat_t
-	err := retry(func() error { return unix.Fstatat(int(dir), path, &st, flags) })
-	return Stat{Device: uint64(st.Dev), Inode: st.Ino, Mode: st.Mode}, err
+	err := retry(func() error { return unix.Fstat(int(fd), &st) })
+	return statOf(&st), err
+}
+
+func statOf(st *unix.Stat_t) Stat {
+	return Stat{Device: uint64(st.Dev), Inode: st.Ino, Mode: st.Mode, Size: st.Size}
+}
+
+// SameFile says whether two descriptors are of the same file.
+func SameFile(a, b FD) (bool, error) {
+	x, err := a.Stat()
+	if err != nil {
+		return false, err
+	}
+	y, err := b.Stat()
+	return x.Device == y.Device && x.Inode == y.Inode, err
 }
 
 // Names returns the names in the directory, which may be open as a mere handle, unsorted and without

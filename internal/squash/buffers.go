@@ -14,8 +14,8 @@ type buffers struct {
 	free [][]byte
 }
 
-// maxFree is how many are kept that nobody uses.
-const maxFree = 16
+// maxFree is how much is kept that nobody uses, in bytes, if it is more than one buffer.
+const maxFree = 2 << 20
 
 func (b *buffers) get() ([]byte, error) {
 	b.mu.Lock()
@@ -31,7 +31,7 @@ func (b *buffers) get() ([]byte, error) {
 func (b *buffers) put(buffer []byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.free) < maxFree {
+	if len(b.free) == 0 || (len(b.free)+1)*b.size <= maxFree {
 		b.free = append(b.free, buffer)
 		return
 	}

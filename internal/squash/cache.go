@@ -3,6 +3,7 @@ package squash
 import (
 	"container/list"
 	"sync"
+	"sync/atomic"
 )
 
 const (
@@ -27,7 +28,9 @@ type blockKey struct {
 type block struct {
 	cache  *blockCache
 	key    blockKey
+	shared bool // by several files: a fragment block
 	load   sync.Once
+	loaded atomic.Bool
 	data   []byte // as long as the image's block size
 	length int    // of the content
 	err    error
@@ -57,7 +60,7 @@ func newBlockCache(b *buffers) *blockCache {
 }
 
 // get returns the block, to be released. A new one is without content.
-func (c *blockCache) get(key blockKey) *block {
+func (c *blockCache) get(key blockKey, shared bool) *block {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if b, ok := c.blocks[key]; ok {
@@ -65,7 +68,7 @@ func (c *blockCache) get(key blockKey) *block {
 		c.order.MoveToFront(b.place)
 		return b
 	}
-	b := &block{cache: c, key: key, users: 1}
+	b := &block{cache: c, key: key, shared: shared, users: 1}
 	b.place = c.order.PushFront(b)
 	c.blocks[key] = b
 	c.shrink()
@@ -96,43 +99,59 @@ func (c *blockCache) remove(b *block) {
 	}
 }
 
-func (c *blockCache) release(b *block) {
+// release ends the use of a block. One that is done with, because nobody is likely to want it again, gives
+// way to the next one at once: its memory is known to the kernel, and in the processor's cache.
+func (c *blockCache) release(b *block, done bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	b.users--
-	if b.users == 0 && b.place == nil {
+	if b.users == 0 && (done || b.place == nil) {
 		c.remove(b)
 	}
 	c.shrink()
 }
 
-// discard takes a block out of the cache that could not be read: the storage may have recovered when it
-// is next asked for.
-func (c *blockCache) discard(b *block) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	b.users--
-	c.remove(b)
-}
-
-// block returns the decompressed block, to be released. Of several goroutines that want the same block
-// one decompresses it.
-func (r *Reader) block(key blockKey, part string) (*block, error) {
-	b := r.blocks.get(key)
+// load sees to it that the block has content, or returns why it has none. Of several goroutines that want
+// the same block one decompresses it.
+func (r *Reader) load(b *block) error {
 	b.load.Do(func() {
 		if b.data, b.err = r.buffers.get(); b.err == nil {
-			b.length, b.err = r.readBlock(b.data, key, part)
+			b.length, b.err = r.readBlock(b.data, b.key)
 		}
+		if b.err != nil {
+			// The storage may have recovered when it is next asked for.
+			b.cache.mu.Lock()
+			b.cache.remove(b)
+			b.cache.mu.Unlock()
+		}
+		b.loaded.Store(true)
 	})
-	if b.err != nil {
-		err := b.err
-		r.blocks.discard(b)
-		return nil, err
-	}
-	return b, nil
+	return b.err
 }
 
-func (r *Reader) readBlock(data []byte, key blockKey, part string) (int, error) {
+// loadAll loads the blocks, nil ones excepted, at the same time if there are several: a request at a time is
+// all that an application has that waits for its pages, so there may be a processor with nothing to do.
+func (r *Reader) loadAll(blocks []*block) {
+	var others sync.WaitGroup
+	var mine *block
+	for _, b := range blocks {
+		if b == nil || b.loaded.Load() {
+			continue
+		}
+		if mine != nil {
+			others.Go(func() { _ = r.load(b) }) // who uses it sees the error
+			continue
+		}
+		mine = b
+	}
+	if mine != nil {
+		_ = r.load(mine)
+	}
+	others.Wait()
+}
+
+func (r *Reader) readBlock(data []byte, key blockKey) (int, error) {
+	const part = "data"
 	size := int(key.word &^ blockUncompressed)
 	if size <= 0 || size > int(r.super.BlockSize) {
 		return 0, corrupt(part, key.position, "a block of %d bytes in an image of blocks of %d", size, r.super.BlockSize)
@@ -157,13 +176,4 @@ func (r *Reader) readBlock(data []byte, key blockKey, part string) (int, error) 
 		return 0, &CorruptError{Part: part, Offset: key.position, Text: "can't decompress", Err: err}
 	}
 	return n, nil
-}
-
-// fragmentBlock returns the fragment block with the given number, to be released.
-func (r *Reader) fragmentBlock(number uint32) (*block, error) {
-	f, err := r.fragment(number)
-	if err != nil {
-		return nil, err
-	}
-	return r.block(blockKey{f.position, f.size}, "fragment")
 }

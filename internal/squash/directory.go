@@ -198,21 +198,20 @@ func (r *Reader) ReadDir(d *Inode, from Cookie, yield func(Entry) bool) error {
 	}
 }
 
-// seek goes to the entry that a cookie stands for.
+// seek goes to the entry that a cookie stands for, or if there is none to the directory's end.
 func (l *listing) seek(d *Inode, to Cookie) error {
 	header, taken := int64(to>>9), uint32(to&0x1ff)
-	if header > l.size || header == l.size && taken > 0 {
-		return corrupt(l.part, l.position, "there is no place %d in directory %v", header, d.Ref)
+	if c, ok := l.placeOf(d, header); ok {
+		l.cursor, l.left = c, l.size-header
 	}
-	if header > 0 {
-		if c, ok := l.r.places.get(d.Ref, header); ok {
-			l.cursor, l.left = c, l.size-header
-		} else {
-			if err := l.skip(header); err != nil {
-				return err
-			}
-			l.left -= header
+	for l.size-l.left < header || l.taken < l.run { // from the start, as nothing else is known of headers
+		if _, ok, err := l.next(); err != nil || !ok {
+			return err
 		}
+	}
+	if l.size-l.left > header {
+		l.left = 0
+		return nil
 	}
 	for range taken {
 		if _, ok, err := l.next(); err != nil || !ok {
@@ -220,6 +219,13 @@ func (l *listing) seek(d *Inode, to Cookie) error {
 		}
 	}
 	return nil
+}
+
+func (l *listing) placeOf(d *Inode, header int64) (cursor, bool) {
+	if l.r == nil || header == 0 {
+		return cursor{}, false
+	}
+	return l.r.places.get(d.Ref, header)
 }
 
 // A place is where in the directory table a header of a directory is.

@@ -31,10 +31,13 @@ type Part struct {
 	Offset int64
 }
 
-// Release gives the parts back. The Data can be used again.
-func (d *Data) Release() {
+// Release gives the parts back. The Data can be used again. If done is set, all that the file has in these
+// blocks is known to who asked for it, and will not be asked for soon.
+func (d *Data) Release(done bool) {
 	for i, b := range d.blocks {
-		b.cache.release(b)
+		if b != nil {
+			b.cache.release(b, done && !b.shared)
+		}
 		d.blocks[i] = nil
 	}
 	clear(d.Parts)
@@ -59,9 +62,9 @@ func (r *Reader) Read(i *Inode, offset int64, length int, d *Data) error {
 	if offset < 0 || offset >= i.Size {
 		return nil
 	}
-	end := min(i.Size, offset+int64(length))
+	end := offset + min(int64(length), i.Size-offset)
 	if err := r.read(i, offset, end, d); err != nil {
-		d.Release()
+		d.Release(false)
 		return err
 	}
 	return nil
@@ -77,44 +80,61 @@ func (r *Reader) read(i *Inode, offset, end int64, d *Data) error {
 	if err != nil {
 		return err
 	}
-	for offset < end {
-		start := offset / size * size
-		want := int(min(size, i.Size-start)) // bytes of this block
-		from, to := int(offset-start), int(min(int64(want), end-start))
-		offset += int64(to - from)
-		if start/size >= full {
-			b, err := r.fragmentBlock(i.fragment)
-			if err != nil {
-				return err
-			}
-			d.blocks = append(d.blocks, b)
-			if int64(i.fragmentOffset)+int64(want) > int64(b.length) {
-				return corrupt("inode table", r.super.inodeTable, "inode %v: %d bytes at %d of a fragment block of %d",
-					i.Ref, want, i.fragmentOffset, b.length)
-			}
-			d.add(b.data[i.fragmentOffset:][:want], start, from, to)
-			continue
-		}
-		position, word, err := at.next()
-		if err != nil {
-			return err
-		}
-		if word == 0 { // a hole
-			d.Parts = append(d.Parts, Part{Bytes: zeros[from:to]})
-			d.Length += to - from
-			continue
-		}
-		b, err := r.block(blockKey{position, word}, "data")
+	// Which blocks, before the content of any.
+	first := len(d.blocks)
+	for start := offset / size * size; start < end; start += size {
+		b, err := r.blockAt(i, start/size >= full, &at)
 		if err != nil {
 			return err
 		}
 		d.blocks = append(d.blocks, b)
-		if b.length != want {
-			return corrupt("data", position, "a block of %d bytes, %d expected", b.length, want)
+	}
+	blocks := d.blocks[first:]
+	r.loadAll(blocks)
+	for _, b := range blocks {
+		start := offset / size * size
+		want := int(min(size, i.Size-start)) // bytes of this block
+		from, to := int(offset-start), int(min(int64(want), end-start))
+		offset += int64(to - from)
+		switch {
+		case b == nil: // a hole
+			d.Parts = append(d.Parts, Part{Bytes: zeros[from:to]})
+			d.Length += to - from
+			continue
+		case r.load(b) != nil:
+			return r.load(b)
 		}
-		d.add(b.data[:want], start, from, to)
+		content := b.data[:b.length]
+		if start/size >= full {
+			if int64(i.fragmentOffset)+int64(want) > int64(len(content)) {
+				return corrupt("inode table", r.super.inodeTable, "inode %v: %d bytes at %d of a fragment block of %d",
+					i.Ref, want, i.fragmentOffset, len(content))
+			}
+			content = content[i.fragmentOffset:][:want]
+		}
+		if len(content) != want {
+			return corrupt("data", b.key.position, "a block of %d bytes, %d expected", len(content), want)
+		}
+		d.add(content, start, from, to)
 	}
 	return nil
+}
+
+// blockAt returns the block that the walk comes to next, or the fragment block if that is where the rest of
+// the file is; nil for a hole. It may not be loaded yet.
+func (r *Reader) blockAt(i *Inode, isFragment bool, at *blockWalk) (*block, error) {
+	if isFragment {
+		f, err := r.fragment(i.fragment)
+		if err != nil {
+			return nil, err
+		}
+		return r.blocks.get(blockKey{f.position, f.size}, true), nil
+	}
+	position, word, err := at.next()
+	if err != nil || word == 0 {
+		return nil, err
+	}
+	return r.blocks.get(blockKey{position, word}, false), nil
 }
 
 // ReadAt fills p from the file, as [io.ReaderAt] does.
@@ -123,7 +143,7 @@ func (r *Reader) ReadAt(i *Inode, p []byte, offset int64) (int, error) {
 	if err := r.Read(i, offset, len(p), &d); err != nil {
 		return 0, err
 	}
-	defer d.Release()
+	defer d.Release(false)
 	n := 0
 	for _, part := range d.Parts {
 		n += copy(p[n:], part.Bytes)

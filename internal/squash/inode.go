@@ -147,6 +147,10 @@ func (r *Reader) Inode(ref Ref) (*Inode, error) {
 			i.xattr = le.Uint32(p[4:])
 		}
 	}
+	// What is left of the table, if all of its blocks were as small as can be.
+	if room := (r.super.directoryTable - r.super.inodeTable - ref.block()) / 3 * metadataSize; i.Size/int64(r.super.BlockSize)*4 > room && i.Type == Regular {
+		return fail("there is no room for the list of the blocks of %d bytes", i.Size)
+	}
 	if i.fragment != noFragment && i.fragment >= r.super.Fragments {
 		return fail("fragment %d of %d", i.fragment, r.super.Fragments)
 	}

@@ -6,6 +6,8 @@ const (
 	// Limits of the kernel, in bytes (xattr(7)).
 	maxXattrValue = 64 << 10
 	maxXattrNames = 64 << 10
+	// maxXattrs is how much the values of one file take, in bytes: more than file systems have room for.
+	maxXattrs = 4 << 20
 
 	xattrOutOfLine = 1 << 8 // in the type: the value is a reference to the value
 )
@@ -72,7 +74,7 @@ func (r *Reader) Xattrs(i *Inode) ([]Xattr, error) {
 		return nil, err
 	}
 	var list []Xattr
-	names := 0
+	names, values := 0, 0
 	for range binary.LittleEndian.Uint32(set[8:]) {
 		x, err := r.nextXattr(&c)
 		if err != nil {
@@ -80,6 +82,9 @@ func (r *Reader) Xattrs(i *Inode) ([]Xattr, error) {
 		}
 		if names += len(x.Name) + 1; names > maxXattrNames {
 			return nil, corrupt(c.part, c.position, "the names of a file's attributes take more than %d bytes", maxXattrNames)
+		}
+		if values += x.Size; values > maxXattrs {
+			return nil, corrupt(c.part, c.position, "the values of a file's attributes take more than %d bytes", maxXattrs)
 		}
 		list = append(list, x)
 	}
@@ -137,6 +142,7 @@ func (r *Reader) nextXattr(c *cursor) (x Xattr, err error) {
 		return x, corrupt(c.part, c.position, "a value of %d bytes of %q", size, x.Name)
 	}
 	x.Size = int(size)
+	x.value.block = nil // or there would be as many blocks in memory as attributes
 	return x, nil
 }
 

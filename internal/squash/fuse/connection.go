@@ -13,6 +13,12 @@ import (
 const (
 	minWorkers = 4
 	maxWorkers = 32
+	// maxStoring is how many workers may store pages at a time: fewer than there are workers, and than
+	// requests that the kernel has on the way at a time (12 by default), see mayStore.
+	maxStoring = minWorkers - 1
+	// maxInUse limits the memory that workers use at a time, in bytes: each has up to two blocks, and a third
+	// one as it is in the image.
+	maxInUse = 32 << 20
 )
 
 // A connection is the kernel's side of the mounted image.
@@ -21,26 +27,34 @@ type connection struct {
 	image  *image
 	limit  int // of workers
 
-	mu      sync.Mutex
 	ended   sync.WaitGroup
+	mu      sync.Mutex
 	workers int
-	idle    int // workers that wait for a request
-	storing int // workers that store pages, which may wait for other requests to be answered
+	idle    int             // workers that wait for a request
+	storing map[uint64]bool // nodes of which a worker stores pages
 }
 
-// serve answers the kernel's requests until the image is unmounted.
-func serve(device kernel.FD, i *image) {
+// newConnection makes what is needed to answer requests.
+func newConnection() *connection {
 	c := &connection{
-		device: device, image: i,
 		// More than there are processors, as some wait for the storage that the image is on.
-		limit: min(max(minWorkers, 2*runtime.GOMAXPROCS(0)), maxWorkers),
+		limit:   min(max(minWorkers, 2*runtime.GOMAXPROCS(0)), maxWorkers),
+		storing: map[uint64]bool{},
 	}
 	// A worker that waits for a request keeps its place among those that run Go code. There must be one for
 	// each: else a worker that gets a request would wait until the runtime's monitor takes somebody's
 	// place away, which can be milliseconds.
 	runtime.GOMAXPROCS(c.limit + runtime.GOMAXPROCS(0))
+	return c
+}
+
+// serve answers the kernel's requests until the image is unmounted.
+func (c *connection) serve(device kernel.FD, i *image) {
+	c.device, c.image = device, i
+	c.limit = min(c.limit, max(minWorkers, maxInUse/(3*int(i.Superblock().BlockSize))))
 	c.mu.Lock()
 	c.start()
+	c.start() // the first to be busy need not start it
 	c.mu.Unlock()
 	c.ended.Wait()
 }
@@ -73,22 +87,25 @@ func (c *connection) free() {
 	c.idle++
 }
 
-// mayStore says whether one more worker may store pages. Half of them must not: a page that another
-// request is about to fill is locked until somebody has answered that request.
-func (c *connection) mayStore() bool {
+// mayStore says whether a worker may now store pages of the file with a node number, while the request that
+// it has is not answered. The pages of that request are locked meanwhile, and the worker waits for
+// those that it stores, should they belong to another request. So that nobody waits in a circle only
+// one worker at a time may do so with one file: who has the other request answers without storing. And
+// there must be workers left to answer it, and room for the kernel to send it.
+func (c *connection) mayStore(node uint64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.storing >= c.limit/2 {
+	if c.storing[node] || len(c.storing) >= maxStoring {
 		return false
 	}
-	c.storing++
+	c.storing[node] = true
 	return true
 }
 
-func (c *connection) stored() {
+func (c *connection) stored(node uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.storing--
+	delete(c.storing, node)
 }
 
 // A worker answers one request at a time.

@@ -3,6 +3,7 @@ package fuse
 import (
 	"bytes"
 	"errors"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -25,13 +26,15 @@ func (m *image) node(ref squash.Ref) uint64 {
 	return uint64(ref) + rootNode + 1
 }
 
-func (m *image) inode(node uint64) (*squash.Inode, error) {
-	ref := m.Root()
-	if node != rootNode {
-		ref = squash.Ref(node - rootNode - 1)
+// ref is the inverse of node.
+func (m *image) ref(node uint64) squash.Ref {
+	if node == rootNode {
+		return m.Root()
 	}
-	return m.Inode(ref)
+	return squash.Ref(node - rootNode - 1)
 }
+
+func (m *image) inode(node uint64) (*squash.Inode, error) { return m.Inode(m.ref(node)) }
 
 func (m *image) attributes(i *squash.Inode) attributes {
 	return attributes{
@@ -56,8 +59,7 @@ func fileType(t squash.Type) uint32 {
 // answer answers a request. What is not implemented is ENOSYS, and the kernel then does not ask again: for
 // OPEN and OPENDIR it opens by itself, and keeps pages and listings of directories.
 func (w *worker) answer(r request) {
-	w.reply = append(w.reply[:0], make([]byte, outHeaderSize)...)
-	w.vector = append(w.vector[:0], nil) // where send puts the reply
+	w.begin()
 	var err error
 	switch r.opcode {
 	case opForget, opBatchForget, opInterrupt:
@@ -91,6 +93,12 @@ func (w *worker) answer(r request) {
 	w.finish(r, err)
 }
 
+// begin makes room for an answer's header.
+func (w *worker) begin() {
+	w.reply = append(w.reply[:0], make([]byte, outHeaderSize)...)
+	w.vector = append(w.vector[:0], nil) // where send puts the reply
+}
+
 // finish sends the answer, or if there is an error that.
 func (w *worker) finish(r request, err error) {
 	errno := syscall.Errno(0)
@@ -112,12 +120,25 @@ func (m *image) errno(r request, err error) syscall.Errno {
 	case errors.Is(err, squash.ErrNotDirectory):
 		return syscall.ENOTDIR
 	case errors.As(err, &damaged), errors.As(err, &unread):
-		m.faults.report(r.node, err)
+		m.faults.report(fault{r.node, m.describe(r) + ": " + err.Error()})
 		return syscall.EIO
 	case errors.As(err, &errno):
 		return errno
 	}
 	return syscall.EINVAL
+}
+
+// describe says which file a request is about, as far as that can be found out.
+func (m *image) describe(r request) string {
+	ref := m.ref(r.node)
+	text := "inode at " + ref.String()
+	if i, err := m.Inode(ref); err == nil {
+		text = "inode " + strconv.FormatUint(uint64(i.Number), 10)
+	}
+	if in, ok := parseReadIn(r.body); ok && r.opcode == opRead {
+		text += ", offset " + strconv.FormatUint(in.offset, 10)
+	}
+	return text
 }
 
 func (w *worker) lookup(r request) error {
@@ -161,8 +182,9 @@ func (w *worker) readlink(r request) error {
 	return err
 }
 
-// read answers straight from the cache of decompressed blocks, and then gives the kernel the rest of each
-// block, so that it need not ask for it, as long as it has been decompressed.
+// read answers straight from the cache of decompressed blocks. It first gives the kernel what else is in
+// them, as long as that is decompressed: the application, as soon as it has its answer, is likely to
+// want just that.
 func (w *worker) read(r request) {
 	in, ok := parseReadIn(r.body)
 	if !ok {
@@ -177,42 +199,49 @@ func (w *worker) read(r request) {
 		w.finish(r, err)
 		return
 	}
-	defer w.data.Release()
+	whole := w.storeRest(r.node, int64(in.offset))
+	defer w.data.Release(whole)
+	w.begin()
 	for _, part := range w.data.Parts {
 		w.vector = append(w.vector, part.Bytes)
 	}
 	w.finish(r, nil)
-	w.storeRest(r.node, int64(in.offset), int64(in.offset)+int64(w.data.Length))
 }
 
-// storeRest puts into the page cache what the blocks just read have outside the bytes from and to.
-func (w *worker) storeRest(node uint64, from, to int64) {
+// storeRest puts into the page cache what the blocks just read have before and after what was read, and says
+// whether the kernel has everything then.
+func (w *worker) storeRest(node uint64, from int64) (whole bool) {
 	parts := w.data.Parts
-	for n, part := range parts {
-		if n > 0 && n < len(parts)-1 || part.Block == nil || len(part.Bytes) == len(part.Block) {
-			continue
-		}
-		if !w.mayStore() {
-			return
-		}
-		if before := from - part.Offset; before > 0 {
-			w.store(node, part.Offset, part.Block[:before])
-		}
-		if end := part.Offset + int64(len(part.Block)); to < end {
-			w.store(node, to, part.Block[int64(len(part.Block))-(end-to):])
-		}
-		w.stored()
+	if len(parts) == 0 {
+		return true
 	}
+	first, last := parts[0], parts[len(parts)-1]
+	to, end := from+int64(w.data.Length), last.Offset+int64(len(last.Block))
+	before, after := first.Block != nil && first.Offset < from, last.Block != nil && to < end
+	if !before && !after {
+		return true
+	}
+	if !w.mayStore(node) {
+		return false
+	}
+	defer w.stored(node)
+	if before {
+		w.store(node, first.Offset, first.Block[:from-first.Offset])
+	}
+	if after {
+		w.store(node, to, last.Block[to-last.Offset:])
+	}
+	return true
 }
 
 // store puts data into the page cache of the file (FUSE_NOTIFY_STORE).
 func (w *worker) store(node uint64, offset int64, data []byte) {
-	w.reply = append(w.reply[:0], make([]byte, outHeaderSize)...)
+	w.begin()
 	w.reply = native.AppendUint64(w.reply, node)
 	w.reply = native.AppendUint64(w.reply, uint64(offset))
 	w.reply = native.AppendUint32(w.reply, uint32(len(data)))
 	w.reply = native.AppendUint32(w.reply, 0)
-	w.vector = append(w.vector[:0], nil, data)
+	w.vector = append(w.vector, data)
 	w.send(0, notifyStore)
 }
 

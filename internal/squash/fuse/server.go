@@ -110,48 +110,58 @@ func receiveOrder(socket kernel.FD) (o Order, ok bool) {
 	return o, true
 }
 
-// Run waits for an order at socket and carries it out. It returns when there is nothing more to do.
-// show is called with what the process is to be called from then on.
-func Run(socket kernel.FD, show func(title string)) {
+// Run waits for an order at socket and carries it out. It returns when there is nothing more to do. guess is
+// what is presumably the image, or -1. show is called with what the process is to be called from then on.
+func Run(socket, guess kernel.FD, show func(title string)) {
+	// What can be done before the order comes is done before: the launch waits for the answer.
+	log, _ := kernel.OpenLog() // -1 if there is none
+	c := newConnection()
+	confined := kernel.Confine()
+	if confined != nil {
+		guess = -1
+	}
+	reader, openErr := open(guess)
 	o, ok := receiveOrder(socket)
 	if !ok {
 		return // nobody needs a server
 	}
-	show("ch-run: squashfs server " + o.Path)
-	m := &image{uid: o.UID, gid: o.GID, faults: faults{path: o.Path}}
-	m.faults.log, _ = kernel.OpenLog() // -1 if there is none
-	err := kernel.Confine()
-	if err == nil {
-		err = m.open(o.Image)
+	if same, err := kernel.SameFile(guess, o.Image); err != nil || !same {
+		reader, openErr = open(o.Image)
 	}
 	answer := served
-	if err != nil {
-		answer = err.Error()
+	switch {
+	case confined != nil:
+		answer = confined.Error()
+	case openErr != nil:
+		answer = openErr.Error()
 	}
-	sendErr := socket.Send([]byte(answer))
+	err := socket.Send([]byte(answer))
 	socket.Close()
-	if err == nil && sendErr == nil {
-		serve(o.Device, m)
+	if answer != served || err != nil {
+		return
 	}
+	show("ch-run: squashfs server " + o.Path)
+	c.serve(o.Device, &image{Reader: reader, uid: o.UID, gid: o.GID, faults: faults{path: o.Path, log: log}})
 }
 
 // open looks at the image as far as the root directory.
-func (m *image) open(file kernel.FD) error {
-	size, err := file.Size()
+func open(file kernel.FD) (*squash.Reader, error) {
+	st, err := file.Stat()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if m.Reader, err = squash.Open(file, size, squash.Options{}); err != nil {
-		return err
-	}
-	root, err := m.Inode(m.Root())
+	r, err := squash.Open(file, st.Size, squash.Options{})
 	if err != nil {
-		return err
+		return nil, err
+	}
+	root, err := r.Inode(r.Root())
+	if err != nil {
+		return nil, err
 	}
 	if root.Type != squash.Directory {
-		return errors.New("its root is not a directory")
+		return nil, errors.New("its root is not a directory")
 	}
-	return m.ReadDir(root, 0, func(squash.Entry) bool { return false })
+	return r, r.ReadDir(root, 0, func(squash.Entry) bool { return false })
 }
 
 // faults are the errors in an image that have been reported.
@@ -164,27 +174,26 @@ type faults struct {
 }
 
 type fault struct {
-	inode uint64
-	text  string
+	node uint64
+	text string
 }
 
 // maxFaults limits how many are reported: who needs more needs a new image.
 const maxFaults = 1000
 
-// report tells syslog of an error at the file with a node number, once.
-func (f *faults) report(node uint64, err error) {
+// report tells syslog, once, of an error at a file.
+func (f *faults) report(file fault) {
 	const userErr = 1<<3 | 3 // facility user, severity err (RFC 3164)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	this := fault{node, err.Error()}
-	if f.seen[this] || len(f.seen) >= maxFaults {
+	if f.seen[file] || len(f.seen) >= maxFaults {
 		return
 	}
 	if f.seen == nil {
 		f.seen = map[fault]bool{}
 	}
-	f.seen[this] = true
+	f.seen[file] = true
 	// UTC, as the file with the local time zone is out of reach; syslog daemons use their own time anyway.
-	_ = f.log.SendLog(fmt.Sprintf("<%d>%s ch-run[%d]: SquashFS image %s: inode at %v: %s: %v\n", userErr,
-		time.Now().UTC().Format(time.Stamp), os.Getpid(), f.path, squash.Ref(node), this.text, syscall.EIO))
+	_ = f.log.SendLog(fmt.Sprintf("<%d>%s ch-run[%d]: SquashFS image %s: %s: %v\n", userErr,
+		time.Now().UTC().Format(time.Stamp), os.Getpid(), f.path, file.text, syscall.EIO))
 }

@@ -1,0 +1,39 @@
+package squash
+
+import (
+	"testing"
+
+	"ch-run/internal/squash/testdata/mutant"
+)
+
+// images returns small images of every compressor, and one that is not compressed.
+func images(t testing.TB) (list [][]byte) {
+	t.Helper()
+	for _, options := range [][]string{
+		{"-comp", "gzip"},
+		{"-comp", "gzip", "-Xcompression-level", "1", "-always-use-fragments"}, // with compressor options
+		{"-comp", "lzma"},
+		{"-comp", "lzo"},
+		{"-comp", "lz4"},
+		{"-comp", "xz"},
+		{"-comp", "zstd"},
+		append(mutant.Uncompressed, "-no-exports"),
+	} {
+		list = append(list, mutant.Make(t, options...))
+	}
+	return list
+}
+
+// FuzzReader visits images. "make fuzz" looks for those that are badly received.
+func FuzzReader(f *testing.F) {
+	for _, image := range images(f) {
+		f.Add(image)
+	}
+	f.Fuzz(func(t *testing.T, image []byte) {
+		start := processorTime()
+		walkImage(t, image, 500)
+		if used := processorTime() - start; used > mostTime {
+			t.Errorf("it took %v", used)
+		}
+	})
+}

@@ -38,8 +38,15 @@ type Tree struct {
 // umask is 0.
 func Attach(mount func(dst kernel.FD) error, scratch kernel.FD, imagePath string, writing Writing) (*Tree, error) {
 	t := &Tree{scratch: scratch, path: imagePath, writing: writing}
-	if err := t.replaceRoot(mount); err != nil {
-		return nil, err
+	return t, t.replaceRoot(mount)
+}
+
+// AttachDirectory is [Attach] for an image that is a directory. It is made read-only unless it is to be
+// written to.
+func AttachDirectory(image, scratch kernel.FD, imagePath string, writing Writing) (*Tree, error) {
+	t, err := Attach(func(dst kernel.FD) error { return kernel.Bind(image, dst) }, scratch, imagePath, writing)
+	if err != nil {
+		return nil, message.Wrap(err, "can't bind image: %s", imagePath)
 	}
 	if writing == ReadOnly {
 		if err := kernel.MakeReadOnly(t.root); err != nil {

@@ -112,12 +112,7 @@ func (p *Plan) attach(scratch kernel.FD, log *message.Log) (*bind.Tree, error) {
 	if p.Image.Kind == image.SquashFS {
 		return p.attachSquashFS(scratch, log)
 	}
-	return bind.Attach(func(dst kernel.FD) error {
-		if err := kernel.Bind(p.Image.Handle, dst); err != nil {
-			return message.Wrap(err, "can't bind image: %s", p.Image.Path)
-		}
-		return nil
-	}, scratch, p.Image.Path, p.Writing)
+	return bind.AttachDirectory(p.Image.Handle, scratch, p.Root, p.Writing)
 }
 
 // adaptEnvironment turns the caller's environment into that of the command, except for the value of PWD.

@@ -48,7 +48,8 @@ func (p *Plan) planSquashFS(o *cli.Options, user string, log *message.Log) error
 	return nil
 }
 
-// attachSquashFS mounts the image through FUSE, and has the server process serve it.
+// attachSquashFS mounts the image through FUSE, and has the server process serve it. Nothing may look at the
+// mount before the server has its order: it would wait for an answer, and the server for the order.
 func (p *Plan) attachSquashFS(scratch kernel.FD, log *message.Log) (*bind.Tree, error) {
 	server, err := early.ServerSocket()
 	if err != nil {
@@ -69,14 +70,10 @@ func (p *Plan) attachSquashFS(scratch kernel.FD, log *message.Log) (*bind.Tree, 
 	if err := fuse.AwaitStart(kernel.FD(server)); err != nil {
 		return nil, message.Wrap(err, "can't start SquashFS server")
 	}
-	tree, err := bind.Attach(func(dst kernel.FD) error {
-		if err := kernel.MountFuse(device, dst, p.UID, p.GID); err != nil {
-			return message.Wrap(err, "can't mount SquashFS: %s", p.Image.Path)
-		}
-		return nil
-	}, scratch, p.Root, p.Writing)
+	mount := func(dst kernel.FD) error { return kernel.MountFuse(device, dst, p.UID, p.GID) }
+	tree, err := bind.Attach(mount, scratch, p.Root, p.Writing)
 	if err != nil {
-		return nil, err
+		return nil, message.Wrap(err, "can't mount SquashFS: %s", p.Image.Path)
 	}
 	order := fuse.Order{Image: file, Device: device, UID: p.UID, GID: p.GID, Path: p.Image.Path}
 	err = order.Send(kernel.FD(server))

@@ -13,6 +13,9 @@ const (
 	maxRun = 256
 	// maxName is the longest name, in bytes.
 	maxName = 255
+	// maxSearch limits how far a name is searched for, in bytes of the directory. Directories of more than
+	// a metadata block or two have an index, after which one such block is enough.
+	maxSearch = 16 << 20
 )
 
 // An Entry is a name in a directory.
@@ -123,11 +126,13 @@ func (r *Reader) Lookup(d *Inode, name string) (Ref, error) {
 	if err := l.skipByIndex(d, name); err != nil {
 		return 0, err
 	}
-	for {
+	for begin := l.left; ; {
 		e, ok, err := l.next()
 		switch {
 		case err != nil:
 			return 0, err
+		case begin-l.left > maxSearch:
+			return 0, corrupt(l.part, l.position, "directory %v has no index", d.Ref)
 		case !ok, e.Name[0] > name[0]: // they are sorted
 			return 0, ErrNotFound
 		case string(e.Name) == name:

@@ -36,6 +36,9 @@ const (
 	noFragment = math.MaxUint32
 	noXattr    = math.MaxUint32
 	maxSymlink = 4096 // bytes, as in the kernel
+	// maxBlocks limits the time that it takes to find a file's last block. With blocks of 128 KiB it is a file
+	// of 16 TiB.
+	maxBlocks = 1 << 27
 )
 
 // An Inode is what there is to know of a file.
@@ -146,6 +149,9 @@ func (r *Reader) Inode(ref Ref) (*Inode, error) {
 		if extended {
 			i.xattr = le.Uint32(p[4:])
 		}
+	}
+	if i.Type == Regular && i.Size/int64(r.super.BlockSize) > maxBlocks {
+		return fail("a file of %d bytes in blocks of %d", i.Size, r.super.BlockSize)
 	}
 	// What is left of the table, if all of its blocks were as small as can be.
 	if room := (r.super.directoryTable - r.super.inodeTable - ref.block()) / 3 * metadataSize; i.Size/int64(r.super.BlockSize)*4 > room && i.Type == Regular {

@@ -104,10 +104,10 @@ func (r *Reader) readMetadata(position int64, part string) (data []byte, next in
 		raw = rest
 	}
 	next = position + 2 + int64(size)
-	data = make([]byte, metadataSize)
 	if header&metadataUncompressed != 0 {
-		return data[:copy(data, raw[2:2+size])], next, nil
+		return append([]byte(nil), raw[2:2+size]...), next, nil
 	}
+	data = make([]byte, metadataSize)
 	n, err := r.decompressor.Decompress(data, raw[2:2+size])
 	if err != nil {
 		return nil, 0, &CorruptError{Part: part, Offset: position, Text: "can't decompress metadata block", Err: err}

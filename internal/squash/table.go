@@ -46,7 +46,11 @@ func (r *Reader) fragment(number uint32) (fragment, error) {
 	if err := r.entry("fragment table", r.super.fragmentTable, number, b[:]); err != nil {
 		return fragment{}, err
 	}
-	return fragment{int64(binary.LittleEndian.Uint64(b[:])), binary.LittleEndian.Uint32(b[8:])}, nil
+	f := fragment{int64(binary.LittleEndian.Uint64(b[:])), binary.LittleEndian.Uint32(b[8:])}
+	if f.position < superblockSize || f.position >= r.super.BytesUsed {
+		return f, corrupt("fragment table", r.super.fragmentTable, "fragment %d at byte %d of %d", number, uint64(f.position), r.super.BytesUsed)
+	}
+	return f, nil
 }
 
 // id returns a user or group ID by its number in the table of them.

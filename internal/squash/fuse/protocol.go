@@ -28,15 +28,14 @@ const (
 
 	// Capabilities, negotiated by INIT. Those that every read-only server has by not implementing a
 	// request (NO_OPEN_SUPPORT, NO_OPENDIR_SUPPORT) are only told for the record.
-	capAsyncRead       = 1 << 0
-	capReaddirplus     = 1 << 13
-	capReaddirplusAuto = 1 << 14
-	capAsyncDIO        = 1 << 15
-	capNoOpen          = 1 << 17
-	capParallelDirops  = 1 << 18
-	capMaxPages        = 1 << 22
-	capCacheSymlinks   = 1 << 23
-	capNoOpendir       = 1 << 24
+	capAsyncRead      = 1 << 0
+	capReaddirplus    = 1 << 13
+	capAsyncDIO       = 1 << 15
+	capNoOpen         = 1 << 17
+	capParallelDirops = 1 << 18
+	capMaxPages       = 1 << 22
+	capCacheSymlinks  = 1 << 23
+	capNoOpendir      = 1 << 24
 
 	notifyStore = 4
 
@@ -157,7 +156,7 @@ func appendInit(b, body []byte) (answer []byte, ok bool) {
 	if major < protocolMajor || major == protocolMajor && minor < oldestMinor {
 		return b, false
 	}
-	const wanted = capAsyncRead | capReaddirplus | capReaddirplusAuto | capAsyncDIO | capNoOpen |
+	const wanted = capAsyncRead | capReaddirplus | capAsyncDIO | capNoOpen |
 		capParallelDirops | capMaxPages | capCacheSymlinks | capNoOpendir
 	b = native.AppendUint32(b, protocolMajor)
 	b = native.AppendUint32(b, protocolMinor)

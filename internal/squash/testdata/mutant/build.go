@@ -16,6 +16,7 @@ type Plan struct {
 	Directories []byte // the directory table, decompressed
 	Fragments   []byte // the entries, 16 bytes each
 	Xattrs      []byte // the attributes
+	Raw         int    // how many of the blocks of attributes are not compressed
 	Sets        []byte // the entries of attribute sets, 16 bytes each
 	Plain       bool   // metadata are not compressed
 	Split       int    // the length of metadata blocks if not 8 KiB
@@ -28,8 +29,8 @@ func (p Plan) Build() []byte {
 	}
 	le := binary.LittleEndian
 	image := append(make([]byte, superblockSize), p.Data...)
-	last := map[string][]byte{} // equal blocks are compressed once
-	metadata := func(content []byte) (positions []uint64) {
+	var last, small []byte // equal blocks are compressed once
+	metadata := func(content []byte, raw int) (positions []uint64) {
 		size := metadataSize
 		if p.Split != 0 {
 			size = p.Split
@@ -38,16 +39,15 @@ func (p Plan) Build() []byte {
 			block := content[:min(size, len(content))]
 			content = content[len(block):]
 			positions = append(positions, uint64(len(image)))
-			small, ok := last[string(block)]
-			if !ok && !p.Plain {
+			if !p.Plain && !bytes.Equal(block, last) {
 				var b bytes.Buffer
 				w, _ := zlib.NewWriterLevel(&b, zlib.BestCompression)
 				_, _ = w.Write(block) // to memory
 				_ = w.Close()
 				small = b.Bytes()
-				last[string(block)] = small
+				last = block
 			}
-			if p.Plain || len(small) >= len(block) {
+			if p.Plain || len(positions) <= raw || len(small) >= len(block) {
 				image = le.AppendUint16(image, uint16(len(block))|uncompressed)
 				image = append(image, block...)
 				continue
@@ -58,7 +58,7 @@ func (p Plan) Build() []byte {
 		return positions
 	}
 	indexed := func(content, before []byte) (index int) {
-		positions := metadata(content)
+		positions := metadata(content, 0)
 		index = len(image)
 		image = append(image, before...)
 		for _, at := range positions {
@@ -69,10 +69,10 @@ func (p Plan) Build() []byte {
 
 	// The first block of a root that is further behind is not compressed differently, so its position can be found.
 	inodes := len(image)
-	blocks := metadata(p.Inodes)
+	blocks := metadata(p.Inodes, 0)
 	root := (blocks[p.Root/metadataSize]-uint64(inodes))<<16 | p.Root%metadataSize
 	directories := len(image)
-	metadata(p.Directories)
+	metadata(p.Directories, 0)
 	fragments := absent
 	if len(p.Fragments) > 0 {
 		fragments = uint64(indexed(p.Fragments, nil))
@@ -81,7 +81,7 @@ func (p Plan) Build() []byte {
 	xattrs := absent
 	if len(p.Sets) > 0 {
 		start := uint64(len(image))
-		metadata(p.Xattrs)
+		metadata(p.Xattrs, p.Raw)
 		head := le.AppendUint64(nil, start)
 		head = le.AppendUint64(head, uint64(len(p.Sets)/16))
 		xattrs = uint64(indexed(p.Sets, head))

@@ -75,11 +75,8 @@ func (m *Image) SetText(name, text string) *Image {
 	return m
 }
 
-// Has says whether there is such a field.
-func (m *Image) Has(name string) bool {
-	_, ok := m.byName[name]
-	return ok
-}
+// At returns where in the image the field is.
+func (m *Image) At(name string) int { return m.field(name).at[0] }
 
 // Names returns the names of the fields that contain text.
 func (m *Image) Names(text string) (names []string) {
@@ -122,6 +119,9 @@ type stream struct {
 
 // part returns what the stream has from on.
 func (s stream) part(from, n int) ([]byte, []int) { return s.data[from : from+n], s.at[from : from+n] }
+
+// place returns where in the stream something is: the position of its block, and 16 bits of place in it.
+func (s stream) place(ref uint64) int { return s.blocks[ref>>16] + int(ref&0xffff) }
 
 // metadata reads blocks from start to end, and makes fields of their headers.
 func (m *Image) metadata(name string, start, end uint64) stream {
@@ -236,18 +236,23 @@ func Parse(data []byte) *Image {
 		sets := number(data[at+8 : at+12])
 		indexed("xattr set", at, at+16, sets, "ref:8 count:4 size:4")
 		s := m.metadata("xattrs", number(data[at:at+8]), first(at+16))
-		for i, from := 0, 0; from < len(s.data); i++ {
-			prefix := fmt.Sprintf("xattr %d", i)
-			var v map[string]uint64
-			v, from = m.fieldsOf(prefix, s, from, "type:2 length:2")
-			_, where := s.part(from, int(v["length"]))
-			m.add(prefix+": name", where)
-			var size map[string]uint64
-			size, from = m.fieldsOf(prefix, s, from+int(v["length"]), "size:4")
-			if v["type"]&0x100 != 0 {
-				m.fieldsOf(prefix, s, from, "value-ref:8")
+		for i := range sets {
+			set := fmt.Sprintf("xattr set %d", i)
+			from := s.place(m.Get(set + ": ref"))
+			for j := range m.Get(set + ": count") {
+				prefix := fmt.Sprintf("xattr %d of set %d", j, i)
+				var v map[string]uint64
+				v, from = m.fieldsOf(prefix, s, from, "type:2 length:2")
+				_, where := s.part(from, int(v["length"]))
+				m.add(prefix+": name", where)
+				var size map[string]uint64
+				size, from = m.fieldsOf(prefix, s, from+int(v["length"]), "size:4")
+				if v["type"]&0x100 != 0 {
+					ref, _ := m.fieldsOf(prefix, s, from, "value-ref:8")
+					m.fieldsOf(prefix, s, s.place(ref["value-ref"]), "value-size:4")
+				}
+				from += int(size["size"])
 			}
-			from += int(size["size"])
 		}
 		end = min(end, number(data[at:at+8]))
 	}
@@ -275,7 +280,7 @@ func (m *Image) tree(path string, super map[string]uint64, inodes, directories s
 	}
 	seen[ref] = true
 	prefix := "inode " + path
-	v, from := m.fieldsOf(prefix, inodes, inodes.blocks[ref>>16]+int(ref&0xffff), "type:2 mode:2 uid:2 gid:2 time:4 number:4")
+	v, from := m.fieldsOf(prefix, inodes, inodes.place(ref), "type:2 mode:2 uid:2 gid:2 time:4 number:4")
 	kind := v["type"]
 	v, from = m.fieldsOf(prefix, inodes, from, inodeLayouts[kind])
 	switch kind {

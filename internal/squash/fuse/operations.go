@@ -15,6 +15,7 @@ type image struct {
 	*squash.Reader
 	uid, gid uint32 // of all files
 	faults   faults
+	streams  streams
 }
 
 // node returns the kernel's number for the file at ref. As it says where the inode is, nothing needs to be
@@ -218,6 +219,9 @@ func (w *worker) storeRest(node uint64, from int64) (whole bool) {
 	first, last := parts[0], parts[len(parts)-1]
 	to, end := from+int64(w.data.Length), last.Offset+int64(len(last.Block))
 	before, after := first.Block != nil && first.Offset < from, last.Block != nil && to < end
+	if after && w.image.streams.continues(node, from, to) {
+		return false // the kernel will ask for it, together with what comes after it
+	}
 	if !before && !after {
 		return true
 	}

@@ -92,11 +92,11 @@ func tree() []byte {
 	add(tar.TypeReg, "a/xattr-first", "x", "user.first", shared, "user.value", shared) // the second ones go out of line
 	add(tar.TypeReg, "a/xattr-second", "y", "user.second", shared)
 	add(tar.TypeDir, "a/xattr-directory/", "", "user.directory", shared, "security.other", "o")
-	for i := range 60 {
+	for i := range 12 {
 		add(tar.TypeReg, fmt.Sprintf("crowd/%c%d", 'a'+i%26, i), fmt.Sprintf("file %d", i))
 	}
-	for i := range 150 { // of more than one metadata block of names, so that there is an index
-		add(tar.TypeFifo, fmt.Sprintf("large/%03d-%s", i, strings.Repeat(string(rune('a'+i%26)), 40+i%50)), "")
+	for i := range 90 { // of more than one metadata block of names, so that there is an index
+		add(tar.TypeFifo, fmt.Sprintf("large/%03d-%s", i, strings.Repeat(string(rune('a'+i%26)), 100+i%50)), "")
 	}
 	if err := w.Close(); err != nil {
 		panic(err)

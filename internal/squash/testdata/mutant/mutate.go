@@ -2,10 +2,52 @@ package mutant
 
 import (
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
+	"testing"
 )
+
+// Variable is the environment variable that says which images are made: their number, the seed, and the number of the only
+// one: "5000", "5000 17" or "5000 17 4711". Image N of a seed is always the same.
+const Variable = "CH_RUN_TEST_MUTANTS"
+
+// Series are the images that are made.
+type Series struct {
+	Count int
+	Seed  uint64
+	Only  int // -1 for all
+}
+
+// Choose returns what [Variable] says, or count images if it says nothing.
+func Choose(t testing.TB, count int) Series {
+	s := Series{count, 1, -1}
+	if text := os.Getenv(Variable); text != "" {
+		if n, err := fmt.Sscan(text, &s.Count, &s.Seed, &s.Only); n == 0 || err != nil && err != io.ErrUnexpectedEOF {
+			t.Fatalf("%s=%s: %v", Variable, text, err)
+		}
+	}
+	return s
+}
+
+// All calls do for each image of the series, made of whole or of one of those that are compressed, with what is damaged in it.
+func (s Series) All(whole *Image, compressed [][]byte, do func(n int, image []byte, what string)) {
+	for n := range s.Count {
+		if s.Only >= 0 && n != s.Only {
+			continue
+		}
+		r := rand.New(rand.NewPCG(s.Seed, uint64(n)))
+		image, what := []byte(nil), ""
+		if n%5 == 4 {
+			image, what = Damage(r, compressed[n/5%len(compressed)], []int{superblockSize})
+		} else {
+			image, what = whole.Mutate(r)
+		}
+		do(n, image, fmt.Sprintf("mutant %d of seed %d: %s", n, s.Seed, what))
+	}
+}
 
 // Mutate returns the image with a few things changed, and what these are.
 func (m *Image) Mutate(r *rand.Rand) (data []byte, what string) {
@@ -85,8 +127,7 @@ func Damage(r *rand.Rand, image []byte, boundaries []int) (data []byte, what str
 	case 0:
 		at := place()
 		if r.IntN(2) == 0 { // and it says so
-			copy(data[40:], fmt.Appendf(nil, "%c%c%c%c\x00\x00\x00\x00", 0, 0, 0, 0))
-			for i := range 4 {
+			for i := range 8 {
 				data[40+i] = byte(at >> (8 * i))
 			}
 		}

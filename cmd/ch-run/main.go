@@ -30,12 +30,16 @@ const (
 	exitNotAvailable = 87
 )
 
-// The final exec must come from the thread that the process began with: internal/early says why.
-func init() { runtime.LockOSThread() }
+// The final exec must come from the thread that the process began with: internal/early says why. A server
+// executes nothing, and would pay with a thread more.
+func init() {
+	if _, is := early.IsServer(); !is {
+		runtime.LockOSThread()
+	}
+}
 
 func main() {
 	if s, is := early.IsServer(); is {
-		runtime.UnlockOSThread()
 		fuse.Run(kernel.FD(s.Socket), kernel.FD(s.Image), early.SetTitle)
 		return
 	}

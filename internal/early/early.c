@@ -161,21 +161,25 @@ static void hide_variables(void)
     }
 }
 
-static char **arguments;
-static int argument_count;
+// Where the arguments are, and the environment that follows them.
+static char *arguments_begin, *arguments_end;
 
-// Writes over the arguments and the environment, which follow them, and which Go has copied by now.
+static void find_room(int argc, char **argv)
+{
+    arguments_begin = arguments_end = argv[0];
+    for (int i = 0; i < argc; i++)
+        if (argv[i] == arguments_end)
+            arguments_end += strlen(arguments_end) + 1;
+    for (char **e = environ; *e; e++)
+        if (*e == arguments_end)
+            arguments_end += strlen(arguments_end) + 1;
+}
+
 void early_title(const char *title)
 {
-    char *begin = arguments[0], *end = begin;
-    for (int i = 0; i < argument_count; i++)
-        if (arguments[i] == end)
-            end += strlen(end) + 1;
-    for (char **e = environ; *e; e++)
-        if (*e == end)
-            end += strlen(end) + 1;
-    memset(begin, 0, (size_t)(end - begin));
-    snprintf(begin, (size_t)(end - begin), "%s", title);
+    size_t room = (size_t)(arguments_end - arguments_begin);
+    memset(arguments_begin, 0, room);
+    snprintf(arguments_begin, room, "%s", title);
 }
 
 void early_show_variables(void)
@@ -469,8 +473,7 @@ __attribute__((constructor)) static void early_main(void)
     const char *image = NULL;
     struct stat st;
 
-    arguments = argv;
-    argument_count = argc;
+    find_room(argc, argv);
     hide_variables();
     save();
     make_room();

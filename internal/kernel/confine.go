@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"slices"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -33,48 +34,65 @@ const (
 //
 // Preconditions: no_new_privs is set.
 func Confine() error {
-	const (
-		load  = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
-		equal = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
-		bits  = unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K
-		end   = unix.BPF_RET | unix.BPF_K
-
-		allow  = unix.SECCOMP_RET_ALLOW
-		refuse = unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)
-	)
-	filter := []unix.SockFilter{
-		{Code: load, K: seccompArchitecture},
-		{Code: equal, K: auditArchitecture, Jt: 1},
-		{Code: end, K: unix.SECCOMP_RET_KILL_PROCESS},
-		{Code: load, K: seccompNumber},
-	}
-	for _, number := range allowedCalls {
-		filter = append(filter, unix.SockFilter{Code: equal, K: number, Jf: 1}, unix.SockFilter{Code: end, K: allow})
-	}
-	// when allows or refuses a call by whether the bits of an argument are set.
-	when := func(number uint32, argument uint32, mask uint32, set, notSet uint32) {
-		filter = append(filter,
-			unix.SockFilter{Code: equal, K: number, Jf: 4},
-			unix.SockFilter{Code: load, K: seccompArguments + 8*argument},
-			unix.SockFilter{Code: bits, K: mask, Jf: 1},
-			unix.SockFilter{Code: end, K: set},
-			unix.SockFilter{Code: end, K: notSet})
-	}
-	when(unix.SYS_CLONE, 0, unix.CLONE_THREAD, allow, refuse)
-	when(unix.SYS_MMAP, 2, unix.PROT_EXEC, refuse, allow)
-	when(unix.SYS_MPROTECT, 2, unix.PROT_EXEC, refuse, allow)
-	filter = append(filter, // signals for its own threads: the preemption of goroutines
-		unix.SockFilter{Code: equal, K: unix.SYS_TGKILL, Jf: 4},
-		unix.SockFilter{Code: load, K: seccompArguments},
-		unix.SockFilter{Code: equal, K: uint32(unix.Getpid()), Jf: 1},
-		unix.SockFilter{Code: end, K: allow},
-		unix.SockFilter{Code: end, K: refuse},
-		unix.SockFilter{Code: end, K: refuse})
-
+	filter := confinement()
 	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&program)))
 	if errno != 0 {
 		return errno
 	}
 	return nil
+}
+
+const (
+	bpfLoad    = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
+	bpfEqual   = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
+	bpfAtLeast = unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K
+	bpfBits    = unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K
+	bpfReturn  = unix.BPF_RET | unix.BPF_K
+
+	seccompAllow  = unix.SECCOMP_RET_ALLOW
+	seccompRefuse = unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)
+)
+
+func confinement() []unix.SockFilter {
+	filter := []unix.SockFilter{
+		{Code: bpfLoad, K: seccompArchitecture},
+		{Code: bpfEqual, K: auditArchitecture, Jt: 1},
+		{Code: bpfReturn, K: unix.SECCOMP_RET_KILL_PROCESS},
+		{Code: bpfLoad, K: seccompNumber},
+	}
+	// when allows or refuses a call by whether the bits of an argument are set.
+	when := func(number uint32, argument uint32, mask uint32, set, notSet uint32) {
+		filter = append(filter,
+			unix.SockFilter{Code: bpfEqual, K: number, Jf: 4},
+			unix.SockFilter{Code: bpfLoad, K: seccompArguments + 8*argument},
+			unix.SockFilter{Code: bpfBits, K: mask, Jf: 1},
+			unix.SockFilter{Code: bpfReturn, K: set},
+			unix.SockFilter{Code: bpfReturn, K: notSet})
+	}
+	when(unix.SYS_CLONE, 0, unix.CLONE_THREAD, seccompAllow, seccompRefuse)
+	when(unix.SYS_MMAP, 2, unix.PROT_EXEC, seccompRefuse, seccompAllow)
+	when(unix.SYS_MPROTECT, 2, unix.PROT_EXEC, seccompRefuse, seccompAllow)
+	filter = append(filter, // signals for its own threads: the preemption of goroutines
+		unix.SockFilter{Code: bpfEqual, K: unix.SYS_TGKILL, Jf: 4},
+		unix.SockFilter{Code: bpfLoad, K: seccompArguments},
+		unix.SockFilter{Code: bpfEqual, K: uint32(unix.Getpid()), Jf: 1},
+		unix.SockFilter{Code: bpfReturn, K: seccompAllow},
+		unix.SockFilter{Code: bpfReturn, K: seccompRefuse})
+	return append(filter, allowed(slices.Sorted(slices.Values(allowedCalls)))...)
+}
+
+// allowed allows the calls with these numbers, which are sorted, and refuses others. It searches by halves, as
+// the kernel tries the filter with every number there is when it is installed (Linux 5.11).
+func allowed(numbers []uint32) []unix.SockFilter {
+	if len(numbers) == 1 {
+		return []unix.SockFilter{
+			{Code: bpfEqual, K: numbers[0], Jf: 1},
+			{Code: bpfReturn, K: seccompAllow},
+			{Code: bpfReturn, K: seccompRefuse},
+		}
+	}
+	half := len(numbers) / 2
+	lower, upper := allowed(numbers[:half]), allowed(numbers[half:])
+	return slices.Concat([]unix.SockFilter{{Code: bpfAtLeast, K: numbers[half], Jt: uint8(len(lower))}}, lower, upper)
 }

@@ -38,13 +38,13 @@ type connection struct {
 func newConnection() *connection {
 	c := &connection{
 		// More than there are processors, as some wait for the storage that the image is on.
-		limit:   min(max(minWorkers, 2*runtime.GOMAXPROCS(0)), maxWorkers),
+		limit:   min(max(minWorkers, 2*runtime.NumCPU()), maxWorkers),
 		storing: map[uint64]bool{},
 	}
 	// A worker that waits for a request keeps its place among those that run Go code. There must be one for
 	// each: else a worker that gets a request would wait until the runtime's monitor takes somebody's
 	// place away, which can be milliseconds.
-	runtime.GOMAXPROCS(c.limit + runtime.GOMAXPROCS(0))
+	runtime.GOMAXPROCS(c.limit + runtime.NumCPU())
 	return c
 }
 

@@ -83,6 +83,7 @@ func (p *Plan) attachSquashFS(scratch kernel.FD, log *message.Log) (*bind.Tree, 
 	if err != nil {
 		return nil, message.Wrap(err, "can't open SquashFS: %s", p.Image.Path)
 	}
+	kernel.Prime(tree.Root())
 	log.Debug("serving SquashFS: %s", p.Image.Path)
 	return tree, nil
 }

@@ -251,6 +251,17 @@ func Names(dir FD) ([]string, error) {
 	}
 }
 
+// Prime lists the start of a directory for the kernel's sake, which of a file system in user space gets the
+// attributes of the files at the same time, and so need not ask for them one by one.
+func Prime(dir FD) {
+	fd, err := open(dir, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return
+	}
+	defer fd.Close()
+	_, _ = unix.ReadDirent(int(fd), make([]byte, 16<<10))
+}
+
 // Chdir changes the working directory.
 func Chdir(path string) error { return unix.Chdir(path) }
 

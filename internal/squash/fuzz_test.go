@@ -6,8 +6,9 @@ import (
 	"ch-run/internal/squash/testdata/mutant"
 )
 
-// images returns small images of every compressor, and one that is not compressed.
-func images(t testing.TB) (list [][]byte) {
+// images returns images of every compressor, and one that is not compressed, as one of the functions of package mutant
+// makes them.
+func images(t testing.TB, make func(testing.TB, ...string) []byte) (list [][]byte) {
 	t.Helper()
 	for _, options := range [][]string{
 		{"-comp", "gzip"},
@@ -19,14 +20,14 @@ func images(t testing.TB) (list [][]byte) {
 		{"-comp", "zstd"},
 		append(mutant.Uncompressed, "-no-exports"),
 	} {
-		list = append(list, mutant.Make(t, options...))
+		list = append(list, make(t, options...))
 	}
 	return list
 }
 
 // FuzzReader visits images. "make fuzz" looks for those that are badly received.
 func FuzzReader(f *testing.F) {
-	for _, image := range images(f) {
+	for _, image := range images(f, mutant.MakeSmall) {
 		f.Add(image)
 	}
 	f.Fuzz(func(t *testing.T, image []byte) {

@@ -356,7 +356,7 @@ func TestOverlap(t *testing.T) {
 
 // TestTruncation cuts images off everywhere; the image says so, or does not.
 func TestTruncation(t *testing.T) {
-	for _, image := range images(t) {
+	for _, image := range images(t, mutant.Make) {
 		for size := 0; size < len(image); size += 1 + len(image)/100 {
 			for _, says := range []bool{false, true} {
 				cut := slices.Clone(image[:size])

@@ -18,7 +18,7 @@ const (
 // TestMutants opens and visits damaged images. No damage is more than an error that says what is wrong.
 func TestMutants(t *testing.T) {
 	whole := mutant.Parse(mutant.Make(t, mutant.Uncompressed...))
-	compressed := images(t)
+	compressed := images(t, mutant.Make)
 	for _, image := range append([][]byte{whole.Data}, compressed...) {
 		if found := walkImage(t, image, 100000); len(found) > 0 {
 			t.Fatalf("the sound image is damaged: %v", found)

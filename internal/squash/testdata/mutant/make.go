@@ -17,15 +17,25 @@ import (
 // Uncompressed are the options of mksquashfs for [Parse].
 var Uncompressed = []string{"-noI", "-noD", "-noF", "-noX", "-noId"}
 
-// Make makes an image of a small tree that has something of everything, and of what a container needs, with blocks
-// of 4 KiB.
+// Make makes an image of a small tree that has something of everything, and what a container needs, with blocks of 4 KiB.
 func Make(t testing.TB, options ...string) []byte {
+	t.Helper()
+	return squash(t, tree(90), options)
+}
+
+// MakeSmall makes an image of a few kilobytes, of a tree that has no large directory.
+func MakeSmall(t testing.TB, options ...string) []byte {
+	t.Helper()
+	return squash(t, tree(0), options)
+}
+
+func squash(t testing.TB, archive []byte, options []string) []byte {
 	t.Helper()
 	file := t.TempDir() + "/image"
 	args := append([]string{"-", file, "-tar", "-noappend", "-quiet", "-no-progress", "-exports", "-b", "4096", "-nopad",
 		"-processors", "1", "-mem", "64M", "-mkfs-time", "0", "-root-mode", "755"}, options...)
 	cmd := exec.Command("mksquashfs", args...)
-	cmd.Stdin = bytes.NewReader(tree())
+	cmd.Stdin = bytes.NewReader(archive)
 	if output, err := cmd.CombinedOutput(); errors.Is(err, exec.ErrNotFound) {
 		t.Fatal("there is no mksquashfs; please install the package squashfs-tools")
 	} else if err != nil {
@@ -34,7 +44,8 @@ func Make(t testing.TB, options ...string) []byte {
 	return read(t, file)
 }
 
-func tree() []byte {
+// tree returns an archive. The large directory has so many entries, or is not there.
+func tree(large int) []byte {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	r := rand.New(rand.NewPCG(1, 2))
@@ -68,6 +79,9 @@ func tree() []byte {
 		}
 		return string(p)
 	}
+	if large == 0 {
+		noise = func(n int) string { return strings.Repeat("no noise", n/8) }
+	}
 	for _, d := range strings.Fields("bin dev etc proc sys tmp mnt a a/b a/b/c a/b/c/d empty large crowd") {
 		add(tar.TypeDir, d+"/", "")
 	}
@@ -95,7 +109,7 @@ func tree() []byte {
 	for i := range 12 {
 		add(tar.TypeReg, fmt.Sprintf("crowd/%c%d", 'a'+i%26, i), fmt.Sprintf("file %d", i))
 	}
-	for i := range 90 { // of more than one metadata block of names, so that there is an index
+	for i := range large { // of more than one metadata block of names, so that there is an index
 		add(tar.TypeFifo, fmt.Sprintf("large/%03d-%s", i, strings.Repeat(string(rune('a'+i%26)), 100+i%50)), "")
 	}
 	if err := w.Close(); err != nil {

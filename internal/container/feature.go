@@ -15,7 +15,7 @@ var features = map[string]bool{
 }
 
 // kernelFeatures are those that --feature offers and the kernel decides.
-var kernelFeatures = []kernel.Feature{kernel.Overlayfs, kernel.TmpfsXattrs}
+var kernelFeatures = []kernel.Feature{kernel.Fuse, kernel.Overlayfs, kernel.TmpfsXattrs}
 
 // NeedsNamespaces says whether the feature can be found out about only in a container's namespaces.
 func NeedsNamespaces(name string) bool {
@@ -33,15 +33,6 @@ func NeedsNamespaces(name string) bool {
 func HasFeature(name string, caller early.Caller, log *message.Log) (bool, error) {
 	if has, known := features[name]; known {
 		return has, nil
-	}
-	if name == "squash" {
-		device, err := kernel.OpenFuse()
-		if err != nil {
-			log.Verbose("%s: not available: can't open /dev/fuse: %s", name, message.Reason(err))
-			return false, nil
-		}
-		device.Close()
-		return true, nil
 	}
 	for _, f := range kernelFeatures {
 		if f.Name != name {

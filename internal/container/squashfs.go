@@ -73,7 +73,7 @@ func (p *Plan) attachSquashFS(scratch kernel.FD, log *message.Log) (*bind.Tree, 
 	mount := func(dst kernel.FD) error { return kernel.MountFuse(device, dst, p.UID, p.GID) }
 	tree, err := bind.Attach(mount, scratch, p.Root, p.Writing)
 	if err != nil {
-		return nil, message.Wrap(err, "can't mount SquashFS: %s", p.Image.Path)
+		return nil, message.Wrap(err, "can't mount SquashFS: %s", p.Image.Path).Hint("%s", kernel.Fuse.Requirement())
 	}
 	order := fuse.Order{Image: file, Device: device, UID: p.UID, GID: p.GID, Path: p.Image.Path}
 	err = order.Send(kernel.FD(server))

@@ -17,30 +17,31 @@ type Feature struct {
 }
 
 // The features: Openat2 finds bind destinations in one system call, MountSetattr makes trees of mounts
-// read-only, Overlayfs is for --write-fake and mount points that an image lacks, and TmpfsXattrs for
-// deleting and replacing directories of the image under --write-fake. The last two are probed in a
-// scratch directory, so in the container's mount namespace.
+// read-only, Fuse is for SquashFS images, Overlayfs for --write-fake and mount points that an image
+// lacks, and TmpfsXattrs for deleting and replacing directories of the image under --write-fake. The
+// last three are probed in a scratch directory, so in the container's mount namespace.
 var (
-	Openat2 = Feature{"openat2", [2]int{5, 6}, func(FD) error {
+	Openat2 = Feature{Name: "openat2", Since: [2]int{5, 6}, probe: func(FD) error {
 		fd, err := unix.Openat2(unix.AT_FDCWD, ".", &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT})
 		FD(fd).Close()
 		return err
 	}}
-	MountSetattr = Feature{"mount-setattr", [2]int{5, 12}, func(FD) error {
+	MountSetattr = Feature{Name: "mount-setattr", Since: [2]int{5, 12}, probe: func(FD) error {
 		err := unix.MountSetattr(-1, "", 0, &unix.MountAttr{})
 		if errors.Is(err, unix.ENOSYS) {
 			return err
 		}
 		return nil // of an existing call with such arguments there is an error too
 	}}
-	Overlayfs   = Feature{"overlayfs", [2]int{5, 11}, probeOverlayfs}
-	TmpfsXattrs = Feature{"tmpfs-xattrs", [2]int{6, 6}, func(scratch FD) error {
+	Fuse        = Feature{Name: "squash", Since: [2]int{4, 18}, probe: probeFuse, also: " and /dev/fuse"}
+	Overlayfs   = Feature{Name: "overlayfs", Since: [2]int{5, 11}, probe: probeOverlayfs}
+	TmpfsXattrs = Feature{Name: "tmpfs-xattrs", Since: [2]int{6, 6}, probe: func(scratch FD) error {
 		return unix.Setxattr(scratch.Path(), "user.ch-run", []byte("1"), 0)
 	}}
 )
 
 // Features lists them all.
-func Features() []Feature { return []Feature{Openat2, MountSetattr, Overlayfs, TmpfsXattrs} }
+func Features() []Feature { return []Feature{Openat2, MountSetattr, Fuse, Overlayfs, TmpfsXattrs} }
 
 // Check returns nil if the running kernel has the feature, and otherwise why not.
 //
@@ -49,7 +50,7 @@ func (f Feature) Check(scratch FD) error { return f.probe(scratch) }
 
 // Requirement says what the feature needs.
 func (f Feature) Requirement() string {
-	return fmt.Sprintf("%s needs Linux %d.%d", f.Name, f.Since[0], f.Since[1])
+	return fmt.Sprintf("%s needs Linux %d.%d%s", f.Name, f.Since[0], f.Since[1], f.also)
 }
 
 // Release returns the running kernel's major and minor version numbers.
@@ -58,6 +59,24 @@ func Release() (major, minor int) {
 	_ = unix.Uname(&name) // fails only on a bad address
 	_, _ = fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &major, &minor)
 	return major, minor
+}
+
+// probeFuse mounts a file system that nobody serves; it is gone as soon as the device is closed.
+func probeFuse(scratch FD) error {
+	device, err := OpenFuse()
+	if err != nil {
+		return err
+	}
+	defer device.Close()
+	if err := Mkdir(scratch, "probe-fuse", 0o755); err != nil {
+		return err
+	}
+	directory, err := DirectoryHandle(scratch, "probe-fuse")
+	if err != nil {
+		return err
+	}
+	defer directory.Close()
+	return MountFuse(device, directory, uint32(unix.Geteuid()), uint32(unix.Getegid()))
 }
 
 func probeOverlayfs(scratch FD) error {

@@ -1,6 +1,7 @@
 package mutant
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -25,7 +26,7 @@ type Series struct {
 func Choose(t testing.TB, count int) Series {
 	s := Series{count, 1, -1}
 	if text := os.Getenv(Variable); text != "" {
-		if n, err := fmt.Sscan(text, &s.Count, &s.Seed, &s.Only); n == 0 || err != nil && err != io.ErrUnexpectedEOF {
+		if n, err := fmt.Sscan(text, &s.Count, &s.Seed, &s.Only); n == 0 || err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Fatalf("%s=%s: %v", Variable, text, err)
 		}
 	}

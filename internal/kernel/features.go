@@ -14,6 +14,7 @@ type Feature struct {
 	Since [2]int // the first Linux release that has it
 
 	probe func(scratch FD) error
+	also  string // what it needs besides
 }
 
 // The features: Openat2 finds bind destinations in one system call, MountSetattr makes trees of mounts

@@ -43,8 +43,10 @@ func newConnection() *connection {
 	}
 	// A worker that waits for a request keeps its place among those that run Go code. There must be one for
 	// each: else a worker that gets a request would wait until the runtime's monitor takes somebody's
-	// place away, which can be milliseconds.
-	runtime.GOMAXPROCS(c.limit + runtime.NumCPU())
+	// place away, which can be milliseconds. Package early has seen to it, if there was a way.
+	if places := c.limit + runtime.NumCPU(); runtime.GOMAXPROCS(0) < places {
+		runtime.GOMAXPROCS(places)
+	}
 	return c
 }
 

@@ -53,7 +53,7 @@ func AwaitStart(socket kernel.FD) error {
 	if err == nil && len(started) == 0 {
 		err = ErrServerDied
 	}
-	return err
+	return unlessDied(err)
 }
 
 // Send gives the order to the server at the other end of socket, and keeps nothing open. [Await] has the answer.
@@ -62,6 +62,14 @@ func (o Order) Send(socket kernel.FD) error {
 	err := socket.SendFiles([]byte(text), o.Image, o.Device)
 	o.Image.Close()
 	o.Device.Close()
+	return unlessDied(err)
+}
+
+// unlessDied returns what an error of the socket means if the server at its other end has died.
+func unlessDied(err error) error {
+	if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
+		return ErrServerDied
+	}
 	return err
 }
 
@@ -74,7 +82,7 @@ func Await(socket kernel.FD) error {
 	answer, err := socket.Receive()
 	switch {
 	case err != nil:
-		return err
+		return unlessDied(err)
 	case len(answer) == 0:
 		return ErrServerDied
 	case string(answer) != served:

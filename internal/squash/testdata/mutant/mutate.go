@@ -1,12 +1,11 @@
 package mutant
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -25,10 +24,17 @@ type Series struct {
 // Choose returns what [Variable] says, or count images if it says nothing.
 func Choose(t testing.TB, count int) Series {
 	s := Series{count, 1, -1}
-	if text := os.Getenv(Variable); text != "" {
-		if n, err := fmt.Sscan(text, &s.Count, &s.Seed, &s.Only); n == 0 || err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
-			t.Fatalf("%s=%s: %v", Variable, text, err)
+	text := strings.Fields(os.Getenv(Variable))
+	for i, set := range []func(uint64){
+		func(n uint64) { s.Count = int(n) },
+		func(n uint64) { s.Seed = n },
+		func(n uint64) { s.Only = int(n) },
+	}[:min(len(text), 3)] {
+		n, err := strconv.ParseUint(text[i], 10, 64)
+		if err != nil {
+			t.Fatalf("%s: %v", Variable, err)
 		}
+		set(n)
 	}
 	return s
 }

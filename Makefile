@@ -23,7 +23,7 @@ ARM64 := GOARCH=arm64 CC=aarch64-linux-gnu-gcc GOFLAGS=-tags=$(TAGS),nolibdeflat
 
 DOCUMENTS := build/ch-run.1 build/completion.bash build/completion.zsh build/completion.fish
 
-.PHONY: help tools build run test check bench install clean
+.PHONY: help tools build run test fuzz check bench install clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -45,6 +45,16 @@ test: build ## run every test
 	@scripts/deps test
 	go test -count=1 ./... # what the tests copy and execute is not known to the cache
 	go test -count=1 -tags $(TAGS),nolibdeflate,nolibzstd -run '/(gzip|zstd)' ./internal/squash/decompress
+
+FUZZTIME ?= 60s
+FUZZ = -fuzztime $(FUZZTIME) -fuzzminimizetime 20x # else it makes images smaller most of the time
+# What it has found is in testdata/fuzz of the package, and "go test" tries that again.
+fuzz: build ## look for images that are badly received, for FUZZTIME (default 60s) each way
+	@scripts/deps test
+	go test -run '^$$' -fuzz '^FuzzDecompress$$' $(FUZZ) ./internal/squash/decompress
+	go test -run '^$$' -fuzz '^FuzzReader$$' $(FUZZ) ./internal/squash
+	CH_RUN_TEST_MUTANTS="20000 $$(date +%s)" go test -count=1 -run '^TestMutants$$' ./internal/squash
+	CH_RUN_TEST_MUTANTS="5000 $$(date +%s)" go test -count=1 -run '^TestHostileImages$$' ./test
 
 check: tools ## format, vet, linters, and a cross build for arm64
 	@scripts/deps check

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -53,14 +54,30 @@ func run(m *testing.M) (status int, err error) {
 	if os.Geteuid() != 0 {
 		return m.Run(), nil
 	}
-	wanted := flag.Lookup("test.run").Value.String()
-	if err := flag.Set("test.run", "^TestRoot$"); err != nil {
+	if err := makeOrdinaryUser(); err != nil {
+		return 1, err
+	}
+	if err := makeFuse(); err != nil {
+		return 1, err
+	}
+	wanted = flag.Lookup("test.run").Value.String()
+	if err := flag.Set("test.run", "^TestRoot"); err != nil {
 		return 1, err
 	}
 	if status := m.Run(); status != 0 {
 		return status, nil
 	}
-	return runAsOrdinaryUser(wanted)
+	return runAsOrdinaryUser()
+}
+
+// wanted is -test.run as the caller gave it.
+var wanted string
+
+// isWanted says whether the ordinary user will run the test.
+func isWanted(test string) bool {
+	pattern, _, _ := strings.Cut(wanted, "/")
+	ok, err := regexp.MatchString(pattern, test)
+	return ok && err == nil
 }
 
 // makeInputs builds ch-run as the Makefile does, and the probe.
@@ -70,6 +87,7 @@ func makeInputs() error {
 		{"mkdir", inputs + "/bin"},
 		{"cp", "../bin/ch-run", inputs + "/bin/ch-run"},
 		{"gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-o", inputs + "/bin/probe", "probe/probe.c"},
+		{"env", "CGO_ENABLED=0", "go", "build", "-o", inputs + "/bin/lister", "./lister"},
 		{"cp", "-r", "../examples", "testdata", inputs},
 		{"chmod", "-R", "a+rX", inputs},
 	}
@@ -83,25 +101,51 @@ func makeInputs() error {
 	return nil
 }
 
-// runAsOrdinaryUser executes the test binary again as the ordinary user.
-func runAsOrdinaryUser(wanted string) (int, error) {
+// makeFuse makes /dev/fuse what udev makes it everywhere, for virtual machines and containers that have no
+// udev: a device that everybody may use.
+func makeFuse() error {
+	const device = "/dev/fuse"
+	st, err := os.Stat(device)
+	switch {
+	case os.IsNotExist(err):
+		if err := syscall.Mknod(device, syscall.S_IFCHR|0o666, 10<<8|229); err != nil {
+			return fmt.Errorf("%s, which SquashFS images need: mknod: %w", device, err)
+		}
+	case err != nil:
+		return err
+	case st.Mode().Perm() == 0o666:
+		return nil
+	}
+	return os.Chmod(device, 0o666) // mknod obeyed the umask
+}
+
+// makeOrdinaryUser makes the account, if it is not there.
+func makeOrdinaryUser() error {
 	u, err := user.Lookup(ordinaryUser)
 	if err != nil {
 		if output, err := exec.Command("useradd", "--create-home", "--shell", "/bin/sh", ordinaryUser).CombinedOutput(); err != nil {
-			return 1, fmt.Errorf("useradd %s: %w\n%s", ordinaryUser, err, output)
+			return fmt.Errorf("useradd %s: %w\n%s", ordinaryUser, err, output)
 		}
 		if u, err = user.Lookup(ordinaryUser); err != nil {
-			return 1, err
+			return err
 		}
 	}
-	uid, err := strconv.Atoi(u.Uid)
-	if err != nil {
-		return 1, err
+	if ordinary.uid, err = strconv.Atoi(u.Uid); err != nil {
+		return err
 	}
-	gid, err := strconv.Atoi(u.Gid)
-	if err != nil {
-		return 1, err
-	}
+	ordinary.home = u.HomeDir
+	ordinary.gid, err = strconv.Atoi(u.Gid)
+	return err
+}
+
+// ordinary is the user that runs the tests which are not for root.
+var ordinary = struct {
+	uid, gid int
+	home     string
+}{uid: os.Getuid(), gid: os.Getgid()}
+
+// runAsOrdinaryUser executes the test binary again as the ordinary user.
+func runAsOrdinaryUser() (int, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return 1, err
@@ -110,15 +154,15 @@ func runAsOrdinaryUser(wanted string) (int, error) {
 	if output, err := exec.Command("install", "-m", "755", self, binary).CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("install: %w\n%s", err, output)
 	}
-	args := []string{"-test.run=" + wanted, "-test.skip=^TestRoot$"}
+	args := []string{"-test.run=" + wanted, "-test.skip=^TestRoot"}
 	for _, name := range []string{"test.v", "test.timeout", "test.count", "test.short"} {
 		args = append(args, "-"+name+"="+flag.Lookup(name).Value.String())
 	}
 	cmd := exec.Command(binary, args...)
 	cmd.Dir = inputs
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(), inputsVariable+"="+inputs, "USER="+ordinaryUser, "LOGNAME="+ordinaryUser, "HOME="+u.HomeDir)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid), Groups: []uint32{}}}
+	cmd.Env = append(os.Environ(), inputsVariable+"="+inputs, "USER="+ordinaryUser, "LOGNAME="+ordinaryUser, "HOME="+ordinary.home)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(ordinary.uid), Gid: uint32(ordinary.gid), Groups: []uint32{}}}
 	err = cmd.Run()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {

@@ -23,6 +23,9 @@ import (
 //
 //	exits STATUS COMMAND...   run COMMAND, which must exit with STATUS: a number, or a signal as SIGTERM
 //	mkimage DIR               make an image like $IMG
+//	mksquash DIR FILE [ARG...] make a SquashFS image of a directory
+//	server                    wait for the one server of an image below $WORK, and set $SERVER to its PID
+//	gone                      wait until no such server is left, nor a mount that it serves
 func TestUser(t *testing.T) { runScripts(t, "user", t.TempDir()) }
 
 // TestRoot runs the scripts in testdata/root, if this is root.
@@ -46,8 +49,11 @@ func runScripts(t *testing.T, who, where string) {
 		WorkdirRoot: where,
 		Setup:       setup,
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"exits":   exits,
-			"mkimage": mkimage,
+			"exits":    exits,
+			"mkimage":  mkimage,
+			"mksquash": mksquash,
+			"server":   server,
+			"gone":     gone,
 		},
 		RequireExplicitExec: true,
 	})

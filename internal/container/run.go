@@ -1,8 +1,10 @@
 package container
 
 import (
+	"errors"
 	"os"
 	"strings"
+	"syscall"
 
 	"ch-run/internal/bind"
 	"ch-run/internal/early"
@@ -32,7 +34,7 @@ func (p *Plan) Run(caller early.Caller, log *message.Log) error {
 	}
 	root, err := p.assemble(mounts, scratch.Directory, log)
 	if err != nil {
-		return err
+		return p.explain(err)
 	}
 	if err := p.adaptEnvironment(root, log); err != nil {
 		return err
@@ -105,6 +107,15 @@ func (p *Plan) assemble(mounts []bind.OpenMount, scratch kernel.FD, log *message
 		return -1, err
 	}
 	return tree.Root(), nil
+}
+
+// explain adds to an error that the image may be the cause of.
+func (p *Plan) explain(err error) error {
+	var e *message.Error
+	if p.Image.Kind == image.SquashFS && errors.Is(err, syscall.EIO) && errors.As(err, &e) {
+		return e.Hint("the image is damaged, or the storage that it is on; syslog says where: %s", p.Image.Path)
+	}
+	return err
 }
 
 // attach mounts the image.

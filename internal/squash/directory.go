@@ -206,10 +206,14 @@ func (r *Reader) ReadDir(d *Inode, from Cookie, yield func(Entry) bool) error {
 // seek goes to the entry that a cookie stands for, or if there is none to the directory's end.
 func (l *listing) seek(d *Inode, to Cookie) error {
 	header, taken := int64(to>>9), uint32(to&0x1ff)
+	if header >= l.size {
+		l.left = 0
+		return nil
+	}
 	if c, ok := l.placeOf(d, header); ok {
 		l.cursor, l.left = c, l.size-header
 	}
-	for l.size-l.left < header || l.taken < l.run { // from the start, as nothing else is known of headers
+	for l.size-l.left < header || l.taken < l.run { // from the start, as only a header says where the next one is
 		if _, ok, err := l.next(); err != nil || !ok {
 			return err
 		}

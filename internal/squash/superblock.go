@@ -96,7 +96,7 @@ func parseSuperblock(head []byte, size int64) (s Superblock, err error) {
 		name  string
 		start int64
 	}{{"fragment", s.fragmentTable}, {"export", s.exportTable}, {"ID", s.idTable}, {"xattr", s.xattrTable}} {
-		if table.start == absent && table.name != "ID" {
+		if table.start == absent && table.name != "ID" && (table.name != "fragment" || s.Fragments == 0) {
 			continue
 		}
 		if table.start <= s.directoryTable || table.start >= s.BytesUsed {

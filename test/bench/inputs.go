@@ -14,21 +14,29 @@ const (
 	bubblewrap = "/usr/bin/bwrap"
 )
 
-// What "make bench" and "make run" have built.
-const (
-	builtBinary = "bin/ch-run"
-	builtImage  = "build/busybox"
-)
+// builtImage is what "make run" has built.
+const builtImage = "build/busybox"
 
 // checkTools says what is missing before anything is made.
-func checkTools() error {
+func checkTools(binary string) error {
 	for _, tool := range []struct{ path, remedy string }{
 		{peer, "install the Debian package charliecloud-runtime"},
 		{bubblewrap, "install the Debian package bubblewrap"},
-		{builtBinary, `run "make bench" in the root of the repository`},
+		{binary, `run "make bench" in the root of the repository`},
 	} {
 		if _, err := os.Stat(tool.path); err != nil {
 			return fmt.Errorf("%w: %s", err, tool.remedy)
+		}
+	}
+	for _, tool := range []struct{ name, origin string }{
+		{"mmdebstrap", "mmdebstrap"},
+		{"mksquashfs", "squashfs-tools"},
+		{"squashfuse_ll", "squashfuse"},
+		{"fusermount3", "fuse3"},
+		{"fio", "fio"},
+	} {
+		if _, err := exec.LookPath(tool.name); err != nil {
+			return fmt.Errorf("%w: install the Debian package %s", err, tool.origin)
 		}
 	}
 	return nil
@@ -37,24 +45,22 @@ func checkTools() error {
 // inputs are the files that the commands need, in a directory that belongs to their user: the checkout
 // may be in a place that only its owner can enter.
 type inputs struct {
+	uid       uint32 // of the user
 	binary    string // ch-run
 	image     string // directory image
 	scratch   string // empty directory, to be bind-mounted
 	temporary string // $TMPDIR, for all but bubblewrap to find in the environment
 }
 
-func makeInputs(dir, temporary string, owner account) (inputs, error) {
+func makeInputs(binary, dir, temporary string, owner account) (inputs, error) {
 	in := inputs{
+		uid:       owner.uid(),
 		binary:    filepath.Join(dir, "ch-run"),
 		image:     filepath.Join(dir, "image"),
 		scratch:   filepath.Join(dir, "scratch"),
 		temporary: temporary,
 	}
-	binary, err := os.ReadFile(builtBinary)
-	if err != nil {
-		return in, err
-	}
-	if err := os.WriteFile(in.binary, binary, 0o755); err != nil {
+	if err := copyFile(binary, in.binary); err != nil {
 		return in, err
 	}
 	if err := makeImage(in.image); err != nil {

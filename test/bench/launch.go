@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -104,17 +106,27 @@ type contest struct {
 	copies int // of a command, started at the same time
 	warmUp int // rounds before those that count
 	rounds int
+	settle func() error // after each launch, not measured; may be nil
 }
 
 // times returns the durations of each command. Each round runs every command once, in random order,
 // so that neither a disturbance nor the command before falls to one of them only.
 func (ct contest) times(ctx context.Context, l launcher, commands []command) ([][]time.Duration, error) {
+	// The parent's work between fork and wait is part of every measurement: no garbage collection,
+	// and no moving of the goroutine to another thread.
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+
 	times := make([][]time.Duration, len(commands))
 	for round := range ct.warmUp + ct.rounds {
 		for _, i := range rand.Perm(len(commands)) {
 			elapsed, err := l.launchTime(commands[i], ct.copies)
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)
+			}
+			if err == nil && ct.settle != nil {
+				err = ct.settle()
 			}
 			if err != nil {
 				return nil, err

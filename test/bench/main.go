@@ -1,24 +1,29 @@
-// Bench measures what it costs to launch a command with ch-run, compared with Charliecloud's C ch-run,
-// bubblewrap and a process without a container. "make bench" runs it, in the root of the repository.
+// Bench measures what it costs to launch a command with ch-run and to work in a container whose image
+// is SquashFS, compared with Charliecloud's C ch-run, bubblewrap, squashfuse_ll and the kernel. "make bench"
+// runs it, in the root of the repository; "make bench BENCH=-help" lists the options.
 //
-// It prints three tables: single launches, what each Go package adds to the start of ch-run, and many
-// launches at the same time.
+// First come launches from a directory: single ones, what each Go package adds to the start, and many at
+// the same time. Then, for each compressor, launches from a SquashFS image, and a table of work in the
+// container: with the image served by ch-run, mounted by squashfuse_ll, and mounted by the kernel. Then,
+// what of this reaches its goal, and figures that help to choose a compressor.
+//
+// "Cold" is a fresh mount: the image file is in the page cache, but nothing that comes of the mount is.
+// "Warm" is doing the same again in the same container.
 //
 // What is measured runs as an ordinary user, because that is whom ch-run is for: the caller, or if the
-// caller is root, the user that the tests run as too. The machine is never quiet, so the commands
-// take turns, in another order each round, and the first quartile says more than the median
-// where something else was running.
+// caller is root, the user that the tests run as too. The machine is never quiet, so the rivals take
+// turns, in another order each round. For launches, the first quartile says more than the median where
+// something else was running.
 package main
 
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"syscall"
 )
 
@@ -32,19 +37,21 @@ const atOnce = 64
 const sharedMemory = "/dev/shm"
 
 func main() {
-	rounds := flag.Int("n", 400, "launch each command this `number` of times")
-	flag.Parse()
-	if err := run(*rounds); err != nil {
+	chosen, err := parseChoice()
+	if err == nil {
+		err = ownMounts()
+	}
+	if err == nil {
+		err = run(chosen)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(rounds int) (err error) {
-	if rounds < 1 {
-		return fmt.Errorf("-n must be at least 1, not %d", rounds)
-	}
-	if err := checkTools(); err != nil {
+func run(chosen choice) (err error) {
+	if err := checkTools(chosen.binary); err != nil {
 		return err
 	}
 	// From here on a signal must not end the program before it has removed its directory. SIGPIPE is
@@ -57,6 +64,10 @@ func run(rounds int) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	// As the kernel names it in its tables of mounts and loop devices.
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return err
+	}
 	temporary, err := os.MkdirTemp(sharedMemory, "ch-run-bench-")
 	if err != nil {
 		return err
@@ -67,7 +78,7 @@ func run(rounds int) (err error) {
 	if err != nil {
 		return err
 	}
-	in, err := makeInputs(dir, temporary, who)
+	in, err := makeInputs(chosen.binary, dir, temporary, who)
 	if err != nil {
 		return err
 	}
@@ -75,17 +86,23 @@ func run(rounds int) (err error) {
 	if err != nil {
 		return err
 	}
-	return measure(ctx, l, in, rounds)
+	fmt.Printf("As user %s on %d CPUs.\n", who.name, runtime.NumCPU())
+	if chosen.wants("directory") {
+		if err := measureDirectory(ctx, l, in, chosen.launches); err != nil {
+			return err
+		}
+	}
+	s, err := makeStage(ctx, dir, l, in)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(s.close(), err) }()
+	return s.measure(ctx, chosen)
 }
 
-func measure(ctx context.Context, l launcher, in inputs, rounds int) error {
-	// The parent's work between fork and wait is part of every measurement: no garbage collection,
-	// and no moving of the goroutine to another thread.
-	debug.SetGCPercent(-1)
-	runtime.LockOSThread()
-
-	fmt.Printf("%d launches of each, as user %s on %d CPUs:\n\n", rounds, l.user.name, runtime.NumCPU())
-	if err := compare(ctx, l, in.commands(), contest{copies: 1, warmUp: 5, rounds: rounds}); err != nil {
+func measureDirectory(ctx context.Context, l launcher, in inputs, launches int) error {
+	fmt.Printf("\n%d launches of each from a directory:\n\n", launches)
+	if _, err := compare(ctx, l, in.commands(), contest{copies: 1, warmUp: 5, rounds: launches}); err != nil {
 		return err
 	}
 	const starts = 40
@@ -94,5 +111,27 @@ func measure(ctx context.Context, l launcher, in inputs, rounds int) error {
 		return err
 	}
 	fmt.Printf("\n%d launches at the same time, until all have ended:\n\n", atOnce)
-	return compare(ctx, l, in.commands()[:2], contest{copies: atOnce, warmUp: 1, rounds: 10})
+	_, err := compare(ctx, l, in.commands()[:2], contest{copies: atOnce, warmUp: 1, rounds: 10})
+	return err
+}
+
+// measure does what is done with SquashFS images.
+func (s stage) measure(ctx context.Context, chosen choice) error {
+	all := results{}
+	launches := chosen.launches / 4
+	if chosen.wants("launch") {
+		if err := s.launchImages(ctx, chosen.compressors, chosen.without, launches, all); err != nil {
+			return err
+		}
+	}
+	if err := s.compareRivals(ctx, chosen, all); err != nil {
+		return err
+	}
+	if err := printGoals(all, chosen.compressors); err != nil {
+		return err
+	}
+	if !chosen.wants("compressors") {
+		return nil
+	}
+	return s.chooseCompressor(ctx, chosen.rounds, launches)
 }

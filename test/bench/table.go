@@ -11,17 +11,17 @@ import (
 )
 
 // compare measures the commands and prints how long each takes, and how much of the first one's time
-// that is.
-func compare(ctx context.Context, l launcher, commands []command, ct contest) error {
+// that is. It returns what it has measured.
+func compare(ctx context.Context, l launcher, commands []command, ct contest) ([][]time.Duration, error) {
 	// One that fails is to say why, which it cannot while it is measured.
 	for _, c := range commands {
 		if _, err := l.run(ctx, c.argv); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	times, err := ct.times(ctx, l, commands)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	rows := [][]string{{"1st quartile", "ratio", "median", "ratio", ""}}
 	for i, c := range commands {
@@ -34,7 +34,7 @@ func compare(ctx context.Context, l launcher, commands []command, ct contest) er
 		}
 		rows = append(rows, append(row, c.name))
 	}
-	return printTable(rows)
+	return times, printTable(rows)
 }
 
 // quantile returns the value below which the fraction q of values lies, interpolated between the two

@@ -58,6 +58,13 @@ func (a account) environment(temporary string) []string {
 	return []string{"HOME=" + a.home, "USER=" + a.name, "PATH=/usr/local/bin:/usr/bin:/bin", "TMPDIR=" + temporary}
 }
 
+func (a account) uid() uint32 {
+	if a.credential == nil {
+		return uint32(os.Getuid())
+	}
+	return a.credential.Uid
+}
+
 // own gives path to the account.
 func (a account) own(path string) error {
 	if a.credential == nil {

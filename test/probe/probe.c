@@ -257,6 +257,70 @@ static int sleep_for(char **args)
     return 0;
 }
 
+// Runs another verb, but only when standard input has ended. args: VERB [ARG...]
+static int run(char **args);
+static int when(char **args)
+{
+    char c;
+    printf("ready\n");
+    fflush(stdout);
+    while (read(0, &c, 1) > 0)
+        ;
+    return run(args);
+}
+
+// Leaves a daemon behind, with none of the caller's streams or session, that copies a file after a while.
+// args: SECONDS SOURCE DESTINATION
+static int leave_daemon(char **args)
+{
+    pid_t child = fork();
+    if (child < 0)
+        return fail("fork");
+    if (child > 0) {
+        printf("daemon %d\n", child);
+        return 0;
+    }
+    setsid();
+    int out = open(args[2], O_WRONLY | O_CREAT | O_APPEND, 0666);
+    for (int fd = 0; fd < 3; fd++)
+        dup2(out, fd);
+    usleep((useconds_t)(atof(args[0]) * 1e6));
+    return copy_out(args[1]);
+}
+
+// Opens every file of a directory and holds them open until standard input ends; then reads them all.
+// args: DIRECTORY. Prints how many there are when they are open.
+static int hold_open(char **args)
+{
+    struct rlimit l;
+    struct dirent *e;
+    int *fds = NULL, n = 0, bad = 0;
+    getrlimit(RLIMIT_NOFILE, &l);
+    l.rlim_cur = l.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &l);
+    DIR *d = opendir(*args);
+    if (!d || chdir(*args))
+        return fail(*args);
+    while ((e = readdir(d))) {
+        if (e->d_name[0] == '.')
+            continue;
+        fds = realloc(fds, (size_t)(n + 1) * sizeof *fds);
+        if ((fds[n] = open(e->d_name, O_RDONLY)) < 0)
+            return fail(e->d_name);
+        n++;
+    }
+    printf("%d open\n", n);
+    fflush(stdout);
+    for (char c; read(0, &c, 1) > 0;)
+        ;
+    for (int i = 0; i < n; i++) { // none is empty
+        char text[32];
+        bad += read(fds[i], text, sizeof text) <= 0;
+    }
+    printf("%d of %d cannot be read\n", bad, n);
+    return bad != 0;
+}
+
 // Everything that would be a way out of the container or up in privilege: each must fail.
 static int try_escape(char **args)
 {
@@ -498,14 +562,20 @@ static const struct {
     {"count", count_arguments}, {"cat", cat}, {"ls", list}, {"stat", status}, {"write", write_to},
     {"mkdir", make_directory}, {"rm", remove_file}, {"pwd", working_directory}, {"exit", exit_with},
     {"kill", kill_self}, {"sleep", sleep_for}, {"escape", try_escape}, {"above", above_root}, {"swap", swap},
-    {"syslog", log_daemon}, {"with", with}, {"diskless", diskless},
+    {"when", when}, {"daemon", leave_daemon}, {"hold", hold_open}, {"syslog", log_daemon}, {"with", with}, {"diskless", diskless},
 };
+
+static int run(char **args)
+{
+    for (size_t i = 0; *args && i < sizeof verbs / sizeof *verbs; i++)
+        if (strcmp(verbs[i].verb, *args) == 0)
+            return verbs[i].run(args + 1);
+    fprintf(stderr, "probe: unknown verb\n");
+    return 2;
+}
 
 int main(int argc, char **argv)
 {
-    for (size_t i = 0; argc > 1 && i < sizeof verbs / sizeof *verbs; i++)
-        if (strcmp(verbs[i].verb, argv[1]) == 0)
-            return verbs[i].run(argv + 2);
-    fprintf(stderr, "probe: unknown verb\n");
-    return 2;
+    (void)argc;
+    return run(argv + 1);
 }

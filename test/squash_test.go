@@ -1,0 +1,519 @@
+package test
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// serverTitle is how the command line of a server begins; the path of its image follows.
+const serverTitle = "ch-run: squashfs server "
+
+// patience is how long something may take that takes no time. Only what is broken makes a test wait so long.
+const patience = 20 * time.Second
+
+// servers returns the PIDs of the servers whose images are below a directory.
+func servers(directory string) (pids []int) {
+	names, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err == nil && bytes.HasPrefix(text, []byte(serverTitle+directory)) {
+			pid, _ := strconv.Atoi(strings.Split(name, "/")[2])
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// leftovers returns what there is of containers with images below a directory: servers, and processes that
+// have a mark in their environment.
+func leftovers(directory, mark string) (list []string) {
+	for _, pid := range servers(directory) {
+		list = append(list, fmt.Sprintf("server %d", pid))
+	}
+	environments, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, e := range environments {
+		if text, err := os.ReadFile(e); mark != "" && err == nil && bytes.Contains(text, []byte(mark)) { // others' are an error
+			list = append(list, "process "+e)
+		}
+	}
+	// What is mounted for us, in any namespace that we can look into.
+	tables, _ := filepath.Glob("/proc/[0-9]*/mounts")
+	for _, name := range tables {
+		if text, err := os.ReadFile(name); err == nil && bytes.Contains(text, []byte(directory)) && bytes.Contains(text, []byte(" fuse.ch-run ")) {
+			list = append(list, "mount in "+name)
+		}
+	}
+	return list
+}
+
+// eventually waits until condition holds.
+func eventually(condition func() bool) bool {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if condition() {
+			return true
+		}
+	}
+	return condition()
+}
+
+func checkGone(t *testing.T, directory, mark string) {
+	t.Helper()
+	if !eventually(func() bool { return len(leftovers(directory, mark)) == 0 }) {
+		t.Errorf("left: %v", leftovers(directory, mark))
+	}
+}
+
+// The commands for scripts.
+
+func mksquash(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: mksquash DIR FILE [ARG...]")
+	}
+	ts.Check(makeSquashFS(ts.MkAbs(args[0]), ts.MkAbs(args[1]), args[2:]...))
+}
+
+func server(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) > 0 {
+		ts.Fatalf("usage: server")
+	}
+	var pids []int
+	if !eventually(func() bool { pids = servers(ts.Getenv("WORK")); return len(pids) == 1 }) {
+		ts.Fatalf("servers: %v, want one", pids)
+	}
+	ts.Setenv("SERVER", strconv.Itoa(pids[0]))
+}
+
+func gone(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) > 0 {
+		ts.Fatalf("usage: gone")
+	}
+	if !eventually(func() bool { return len(leftovers(ts.Getenv("WORK"), "")) == 0 }) {
+		ts.Fatalf("left: %v", leftovers(ts.Getenv("WORK"), ""))
+	}
+}
+
+func makeSquashFS(directory, file string, options ...string) error {
+	args := append([]string{directory, file, "-noappend", "-quiet", "-no-progress"}, options...)
+	if out, err := exec.Command("mksquashfs", args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("mksquashfs %v: %w\n%s", args, err, out)
+	}
+	return nil
+}
+
+// squashImage makes an image with the probe and what fill adds. It is removed with the test.
+func squashImage(t *testing.T, fill func(directory string), options ...string) string {
+	t.Helper()
+	directory := image(t)
+	if fill != nil {
+		fill(directory)
+	}
+	file := filepath.Join(t.TempDir(), "img.sqfs")
+	if err := makeSquashFS(directory, file, options...); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// A container is a ch-run that waits for the end of its standard input.
+type container struct {
+	*exec.Cmd
+	stdin  io.WriteCloser
+	stdout *bufio.Reader
+	server int
+}
+
+// start starts a command that says something when it is ready and then waits for its input to end.
+func start(t *testing.T, img string, args ...string) *container {
+	t.Helper()
+	c := container{Cmd: chRun(append([]string{"-b", inputs + "/bin:/mnt", img, "--"}, args...)...)}
+	var err error
+	if c.stdin, err = c.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.stdout = bufio.NewReader(stdout)
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if line := c.line(t); line == "" {
+		t.Fatalf("ch-run: %v", c.Wait())
+	}
+	pids := servers(img)
+	if len(pids) != 1 {
+		t.Fatalf("servers: %v, want one", pids)
+	}
+	c.server = pids[0]
+	return &c
+}
+
+func (c *container) line(t *testing.T) string {
+	t.Helper()
+	line, err := c.stdout.ReadString('\n')
+	if err != nil && err != io.EOF {
+		t.Fatal(err)
+	}
+	return line
+}
+
+// finish ends the input and returns the rest of the output and how the command ended.
+func (c *container) finish(t *testing.T) (output, ended string) {
+	t.Helper()
+	if err := c.stdin.Close(); err != nil {
+		t.Fatal(err)
+	}
+	hang := time.AfterFunc(2*time.Minute, func() { _ = c.Process.Kill() })
+	defer hang.Stop()
+	rest, err := io.ReadAll(c.stdout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(rest), status(c.Wait())
+}
+
+// figure returns a number from /proc/PID/status.
+func figure(t *testing.T, pid int, name string) int {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), name+":")
+	n, err := strconv.Atoi(strings.Fields(rest)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func descriptors(t *testing.T, pid int) int {
+	t.Helper()
+	list, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(list)
+}
+
+// serverMemory is what a server may take, in KiB.
+const serverMemory = 64 << 10
+
+// content fills a directory with files of all sizes up to some MiB.
+func content(t *testing.T) func(string) {
+	return func(directory string) {
+		if err := os.Mkdir(directory+"/content", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 100 {
+			n := 1 + i*i*i*97%1_000_000
+			d := append(text(fmt.Sprint(i), n), noise(fmt.Sprint(i), n/4)...)
+			if err := os.WriteFile(fmt.Sprintf("%s/content/%d", directory, i), d, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// Many readers of one image get what is in it, and the server neither grows nor leaks.
+func TestSquashFSReaders(t *testing.T) {
+	for _, options := range [][]string{{"-comp", "gzip"}, {"-comp", "zstd", "-b", "1M", "-Xcompression-level", "3"}} {
+		t.Run(options[1], func(t *testing.T) {
+			img := squashImage(t, content(t), options...)
+			c := start(t, img, "/mnt/probe", "when", "pwd")
+			before := descriptors(t, c.server)
+			_, ended := c.finish(t)
+			if ended != "0" {
+				t.Fatal(ended)
+			}
+			checkGone(t, img, "")
+
+			cmd := chRun("-b", inputs+"/bin:/mnt", img, "--", "/mnt/lister", "stress", "32", "5", "/content")
+			var out bytes.Buffer
+			cmd.Stdout, cmd.Stderr = &out, &out
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			pid := 0
+			if !eventually(func() bool {
+				if pids := servers(img); len(pids) == 1 {
+					pid = pids[0]
+				}
+				return pid != 0
+			}) {
+				t.Fatal("there is no server")
+			}
+			most, memory, ended := 0, 0, ""
+			finished := make(chan error)
+			go func() { finished <- cmd.Wait() }()
+			for ended == "" {
+				select {
+				case err := <-finished:
+					ended = status(err)
+				case <-time.After(100 * time.Millisecond):
+					most, memory = max(most, descriptors(t, pid)), max(memory, figure(t, pid, "VmHWM"))
+				}
+			}
+			if ended != "0" {
+				t.Errorf("%s\n%s", ended, end(out.Bytes()))
+			}
+			if most > before {
+				t.Errorf("the server had %d descriptors, then %d", before, most)
+			}
+			if memory > serverMemory {
+				t.Errorf("the server took %d KiB, and may %d", memory, serverMemory)
+			}
+			t.Logf("%s; %d descriptors, %d KiB", strings.TrimSpace(out.String()), most, memory)
+			checkGone(t, img, "")
+		})
+	}
+}
+
+// Ten thousand open files cost the server nothing.
+func TestSquashFSOpenFiles(t *testing.T) {
+	const files = 10_000
+	img := squashImage(t, func(directory string) {
+		if err := os.Mkdir(directory+"/many", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for i := range files {
+			if err := os.WriteFile(fmt.Sprintf("%s/many/%d", directory, i), fmt.Append(nil, i), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if limit.Max < files+100 {
+		t.Fatalf("the hard limit of open files is %d; run this with more, 'ulimit -Hn %d'", limit.Max, files+100)
+	}
+	c := start(t, img, "/mnt/probe", "hold", "/many")
+	if n := descriptors(t, c.server); n > 50 {
+		t.Errorf("the server has %d descriptors", n)
+	}
+	if memory := figure(t, c.server, "VmHWM"); memory > serverMemory {
+		t.Errorf("the server took %d KiB, and may %d", memory, serverMemory)
+	}
+	if out, ended := c.finish(t); ended != "0" || out != fmt.Sprintf("0 of %d cannot be read\n", files) {
+		t.Errorf("%s: %s", ended, out)
+	}
+	checkGone(t, img, "")
+}
+
+// Many launches of one image at the same time get on with each other.
+func TestSquashFSManyAtOnce(t *testing.T) {
+	img := squashImage(t, nil)
+	source := t.TempDir()
+	var group sync.WaitGroup
+	for i := range 64 {
+		group.Go(func() {
+			args := [][]string{{img}, {"-W", img}, {"-b", source + ":/new/place", img}, {"--priv", img}}[i%4]
+			out, err := chRun(append(args, "--", "probe", "pwd")...).CombinedOutput()
+			if err != nil || string(out) != "/\n" {
+				t.Errorf("%v: %v: %s", args, err, out)
+			}
+		})
+	}
+	group.Wait()
+	checkGone(t, img, "")
+}
+
+// When the server dies, what the command reads is an error, at once.
+func TestSquashFSServerDies(t *testing.T) {
+	img := squashImage(t, content(t))
+	for _, verb := range [][]string{{"cat", "/content/20"}, {"ls", "/content"}, {"stat", "/content/7"}} {
+		c := start(t, img, append([]string{"/mnt/probe", "when"}, verb...)...)
+		if err := syscall.Kill(c.server, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		if !eventually(func() bool { return len(servers(img)) == 0 }) {
+			t.Fatal("the server survives a kill")
+		}
+		out, ended := c.finish(t)
+		// ENOTCONN, or where a connection was just ended ECONNABORTED.
+		if ended != "1" || !strings.Contains(out, "Transport endpoint is not connected") && !strings.Contains(out, "Software caused connection abort") {
+			t.Errorf("%v: %s: %s", verb, ended, out)
+		}
+		checkGone(t, img, "")
+	}
+}
+
+// Signals that a terminal, a session's end or an administrator's shutdown send do not end the server
+// while its container is in use.
+func TestSquashFSServerStays(t *testing.T) {
+	img := squashImage(t, nil)
+	c := start(t, img, "/mnt/probe", "when", "ls", "/bin")
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGPIPE, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU} {
+		if err := syscall.Kill(c.server, signal); err != nil {
+			t.Fatalf("%v: %v", signal, err)
+		}
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.server))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// After the name: state, parent, process group, session, terminal.
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	group, _ := syscall.Getpgid(c.Process.Pid)
+	if fields[1] == strconv.Itoa(c.Process.Pid) || fields[2] == strconv.Itoa(group) || fields[4] != "0" {
+		t.Errorf("the server has parent %s, process group %s, terminal %s; the command is %d in group %d", fields[1], fields[2], fields[4], c.Process.Pid, group)
+	}
+	links, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", c.server))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range links {
+		if target, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", c.server, l.Name())); err == nil && strings.HasPrefix(target, "pipe:") {
+			t.Errorf("the server holds descriptor %s, %s", l.Name(), target)
+		}
+	}
+	if out, ended := c.finish(t); ended != "0" || out != "probe\n" {
+		t.Errorf("%s: %s", ended, out)
+	}
+	checkGone(t, img, "")
+}
+
+// The pipe that a command writes to closes when the command ends, though the container lives on.
+func TestSquashFSPipes(t *testing.T) {
+	img := squashImage(t, nil)
+	late := t.TempDir() + "/late"
+	cmd := chRun("-b", filepath.Dir(late)+":/mnt", img, "--", "probe", "daemon", "1.5", "/etc/passwd", "/mnt/late")
+	cmd.Stdin = strings.NewReader("")
+	out := output(t, cmd) // reads until nobody holds the pipe
+	if st, err := os.Stat(late); err != nil || st.Size() > 0 {
+		t.Errorf("the pipe closed no earlier than the daemon ended, or there is no daemon: %v", err)
+	}
+	if len(servers(img)) != 1 {
+		t.Errorf("the daemon has no server; the command said %s", out)
+	}
+	if !eventually(func() bool { text, _ := os.ReadFile(late); return bytes.HasPrefix(text, []byte("root:")) }) {
+		t.Error("the daemon could not read its image")
+	}
+	checkGone(t, img, "")
+}
+
+// Killed at any moment, ch-run leaves no process and no mount, nor does what it started.
+func TestSquashFSKill(t *testing.T) {
+	img := squashImage(t, nil)
+	source, tmp := t.TempDir(), t.TempDir()
+	mark := fmt.Sprintf("CH_RUN_TEST_MARK=%d", rand.Uint64())
+	variants := [][]string{
+		{img, "--", "probe", "sleep", "10"},
+		{"-W", "-b", source + ":/new/place", img, "--", "probe", "sleep", "10"},
+		{"--private", img, "--", "probe", "sleep", "10"}, // through the second start
+	}
+	killedServers := 0
+	for i := range 200 {
+		cmd := chRun(variants[i%len(variants)]...)
+		cmd.Env = append(cmd.Env, "TMPDIR="+tmp, mark)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(rand.N(2 * launchTime))
+		if i%4 == 3 { // the server instead, which may not be there yet; the launcher must not wait for it
+			if pids := servers(img); len(pids) > 0 {
+				killedServers++
+				_ = syscall.Kill(pids[0], syscall.SIGKILL)
+				time.Sleep(rand.N(launchTime))
+			}
+		}
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait() // killed
+	}
+	checkGone(t, img, mark)
+	if list := tree(t, tmp); strings.Count(list, "\n") != 1 {
+		t.Errorf("files are left:\n%s", list)
+	}
+	if killedServers == 0 {
+		t.Error("no server was killed")
+	}
+}
+
+// Without anybody's kill, every launch ends by itself when its server is killed during it: with an error, a
+// signal, or because it did not need it any more.
+func TestSquashFSServerDiesDuringLaunch(t *testing.T) {
+	img := squashImage(t, nil)
+	mark := fmt.Sprintf("CH_RUN_TEST_MARK=%d", rand.Uint64())
+	outcomes := map[string]int{}
+	for range 100 {
+		cmd := chRun(img, "--", "probe", "pwd")
+		cmd.Env = append(cmd.Env, mark)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		hang := time.AfterFunc(patience, func() { t.Error("a launch hangs"); _ = cmd.Process.Kill() })
+		for deadline := time.Now().Add(rand.N(2 * launchTime)); time.Now().Before(deadline); {
+		}
+		for _, pid := range marked(mark, cmd.Process.Pid) {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+		outcomes[status(cmd.Wait())]++
+		hang.Stop()
+	}
+	t.Log(outcomes)
+	if outcomes["0"] == 100 {
+		t.Error("no launch noticed")
+	}
+	checkGone(t, img, mark)
+}
+
+// marked returns the processes with a mark in their environment, but one.
+func marked(mark string, but int) (pids []int) {
+	names, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if pid, _ := strconv.Atoi(strings.Split(name, "/")[2]); err == nil && pid != but && bytes.Contains(text, []byte(mark)) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// Ctrl-C at a terminal ends the command, as without a container, and not the server of a daemon that the
+// command left behind.
+func TestSquashFSTerminal(t *testing.T) {
+	img := squashImage(t, nil)
+	cmd := exec.Command("script", "-qec", inputs+"/bin/ch-run "+img+" -- probe sleep 10", "/dev/null")
+	cmd.Env = chRun().Env
+	keyboard, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	screen, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bufio.NewReader(screen).ReadString('\n'); err != nil { // "sleeping"
+		t.Fatal(err)
+	}
+	if _, err := keyboard.Write([]byte("\x03")); err != nil {
+		t.Fatal(err)
+	}
+	err = cmd.Wait()
+	if exit, ok := err.(*exec.ExitError); !ok || exit.ExitCode() != 130 {
+		t.Error(err)
+	}
+	checkGone(t, img, "")
+}

@@ -3,7 +3,7 @@ package squash
 import (
 	"testing"
 
-	"ch-run/internal/squash/testdata/mutant"
+	"ch-run/internal/squash/mutant"
 )
 
 // images returns images of every compressor, and one that is not compressed, as one of the functions of package mutant

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"ch-run/internal/squash/testdata/mutant"
+	"ch-run/internal/squash/mutant"
 )
 
 const all = 1<<64 - 1 // in a field of any width

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"ch-run/internal/squash/testdata/mutant"
+	"ch-run/internal/squash/mutant"
 )
 
 const (

@@ -3,6 +3,7 @@ module ch-run
 go 1.26.0
 
 require (
+	github.com/CalebQ42/squashfs v1.4.1
 	github.com/cyphar/filepath-securejoin v0.7.0
 	github.com/klauspost/compress v1.20.3
 	github.com/rogpeppe/go-internal v1.16.0
@@ -11,5 +12,9 @@ require (
 
 require (
 	cyphar.com/go-pathrs v0.2.5 // indirect
+	github.com/mikelolasagasti/xz v1.0.1 // indirect
+	github.com/pierrec/lz4/v4 v4.1.22 // indirect
+	github.com/rasky/go-lzo v0.0.0-20200203143853-96a758eda86e // indirect
+	github.com/ulikunitz/xz v0.5.12 // indirect
 	golang.org/x/tools v0.26.0 // indirect
 )

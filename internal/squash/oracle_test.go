@@ -50,7 +50,7 @@ func TestOracle(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer file.Close()
+			defer func() { _ = file.Close() }()
 			st, err := file.Stat()
 			if err != nil {
 				t.Fatal(err)

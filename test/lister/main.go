@@ -17,6 +17,7 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
@@ -58,13 +59,17 @@ type lister struct {
 	device uint64
 }
 
+// printf prints a part of a line. Whether that was possible shows when the writer is flushed.
+func (l *lister) printf(format string, args ...any) { _, _ = fmt.Fprintf(l.out, format, args...) }
+
 func (l *lister) problem(path, format string, args ...any) {
-	fmt.Fprintf(l.out, "problem %q %s\n", path, fmt.Sprintf(format, args...))
+	l.printf("problem %q %s\n", path, fmt.Sprintf(format, args...))
 }
 
 // name returns the symbolic name of an error number, which does not vary as texts do.
 func name(err error) string {
-	if e, ok := err.(unix.Errno); ok {
+	var e unix.Errno
+	if errors.As(err, &e) {
 		return unix.ErrnoName(e)
 	}
 	return err.Error()
@@ -74,7 +79,7 @@ func name(err error) string {
 func (l *lister) file(path string, entry *dirent) {
 	var st unix.Stat_t
 	if err := unix.Lstat(path, &st); err != nil {
-		fmt.Fprintf(l.out, "%q stat=%s\n", path, name(err))
+		l.printf("%q stat=%s\n", path, name(err))
 		return
 	}
 	if st.Dev != l.device {
@@ -84,7 +89,7 @@ func (l *lister) file(path string, entry *dirent) {
 	if entry != nil && (uint32(entry.kind)<<12 != kind || entry.inode != st.Ino) {
 		l.problem(path, "directory entry has type %d, inode %d; the file has %d, %d", entry.kind, entry.inode, kind>>12, st.Ino)
 	}
-	fmt.Fprintf(l.out, "%q type=%s mode=%04o nlink=%d uid=%d gid=%d size=%d blocks=%d ino=%d mtime=%d.%d rdev=%d:%d access=%s",
+	l.printf("%q type=%s mode=%04o nlink=%d uid=%d gid=%d size=%d blocks=%d ino=%d mtime=%d.%d rdev=%d:%d access=%s",
 		path, map[uint32]string{unix.S_IFREG: "file", unix.S_IFDIR: "directory", unix.S_IFLNK: "link", unix.S_IFIFO: "fifo",
 			unix.S_IFSOCK: "socket", unix.S_IFBLK: "block", unix.S_IFCHR: "character"}[kind],
 		st.Mode&^unix.S_IFMT, st.Nlink, st.Uid, st.Gid, st.Size, st.Blocks, st.Ino, st.Mtim.Sec, st.Mtim.Nsec,
@@ -99,13 +104,13 @@ func (l *lister) file(path string, entry *dirent) {
 		buffer := make([]byte, 8192)
 		n, err := unix.Readlink(path, buffer)
 		if err != nil {
-			fmt.Fprintf(l.out, " readlink=%s", name(err))
+			l.printf(" readlink=%s", name(err))
 			break
 		}
-		fmt.Fprintf(l.out, " target=%q", buffer[:n])
+		l.printf(" target=%q", buffer[:n])
 	}
 	l.attributes(path, kind)
-	fmt.Fprintln(l.out)
+	l.printf("\n")
 	l.checkEntries(path, entries)
 	for _, e := range entries {
 		if e.name != "." && e.name != ".." {
@@ -149,26 +154,26 @@ type sample struct {
 func (l *lister) content(path string, size int64) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		fmt.Fprintf(l.out, " open=%s", name(err))
+		l.printf(" open=%s", name(err))
 		return
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	var problems []string // this is in the middle of a line
 	problem := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 
 	samples, err := sampled(fd, size, random(path), problem)
 	if err != nil {
-		fmt.Fprintf(l.out, " pread=%s", name(err))
+		l.printf(" pread=%s", name(err))
 	}
 	hash, offset, buffer := sha256.New(), int64(0), make([]byte, min(1<<20, size+1))
 	for {
 		n, err := unix.Read(fd, buffer)
 		if err != nil {
-			fmt.Fprintf(l.out, " read=%s@%d", name(err), offset)
+			l.printf(" read=%s@%d", name(err), offset)
 			break
 		}
 		if n == 0 {
-			fmt.Fprintf(l.out, " sha256=%x", hash.Sum(nil))
+			l.printf(" sha256=%x", hash.Sum(nil))
 			break
 		}
 		chunk := buffer[:n]
@@ -190,7 +195,7 @@ func (l *lister) content(path string, size int64) {
 		}
 	}
 	for _, p := range problems {
-		fmt.Fprintf(l.out, " problem=%q", p)
+		l.printf(" problem=%q", p)
 	}
 }
 
@@ -263,15 +268,15 @@ type dirent struct {
 func (l *lister) entries(path string) []dirent {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		fmt.Fprintf(l.out, " open=%s", name(err))
+		l.printf(" open=%s", name(err))
 		return nil
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	list, err := readAll(fd, 32<<10)
 	if err != nil {
-		fmt.Fprintf(l.out, " getdents=%s", name(err))
+		l.printf(" getdents=%s", name(err))
 	}
-	fmt.Fprintf(l.out, " entries=%d", len(list)-2)
+	l.printf(" entries=%d", len(list)-2)
 	slices.SortFunc(list, func(a, b dirent) int { return strings.Compare(a.name, b.name) })
 	return list
 }
@@ -314,7 +319,7 @@ func (l *lister) checkEntries(path string, want []dirent) {
 		l.problem(path, "opens only once: %v", err)
 		return
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	list, err := readAll(fd, 280) // one entry with a long name at a time, or a few short ones
 	if err != nil {
 		l.problem(path, "getdents with a small buffer: %v", err)
@@ -384,7 +389,7 @@ func (l *lister) attributes(path string, kind uint32) {
 	problem := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	size, err := unix.Llistxattr(path, nil)
 	if err != nil {
-		fmt.Fprintf(l.out, " listxattr=%s", name(err))
+		l.printf(" listxattr=%s", name(err))
 		return
 	}
 	list := make([]byte, size)
@@ -404,7 +409,7 @@ func (l *lister) attributes(path string, kind uint32) {
 	for _, n := range names {
 		size, err := unix.Lgetxattr(path, n, nil)
 		if err != nil {
-			fmt.Fprintf(l.out, " %s=%s", strconv.QuoteToASCII(n), name(err))
+			l.printf(" %s=%s", strconv.QuoteToASCII(n), name(err))
 			continue
 		}
 		value := make([]byte, size+1)
@@ -416,12 +421,14 @@ func (l *lister) attributes(path string, kind uint32) {
 				problem("getxattr %s with a small buffer: %v", n, err)
 			}
 		}
-		fmt.Fprintf(l.out, " %s=%s", strconv.QuoteToASCII(n), formatted(value[:size]))
+		l.printf(" %s=%s", strconv.QuoteToASCII(n), formatted(value[:size]))
 	}
 	readable := unix.Access(path, unix.R_OK) == nil
 	if readable && (kind == unix.S_IFREG || kind == unix.S_IFDIR) && random(path).IntN(8) == 0 {
 		for _, n := range []string{"user.nonexistent", "user.", "security.nonexistent", "trusted.nonexistent"} {
-			if _, err := unix.Lgetxattr(path, n, nil); err != unix.ENODATA && !(n == "user." && err == unix.EINVAL) && !(n == "user." && err == unix.EOPNOTSUPP) {
+			_, err := unix.Lgetxattr(path, n, nil)
+			noName := n == "user." && (err == unix.EINVAL || err == unix.EOPNOTSUPP)
+			if err != unix.ENODATA && !noName {
 				problem("getxattr %s, which is not there: %v", n, err)
 			}
 		}
@@ -431,7 +438,7 @@ func (l *lister) attributes(path string, kind uint32) {
 		}
 	}
 	for _, p := range problems {
-		fmt.Fprintf(l.out, " problem=%q", p)
+		l.printf(" problem=%q", p)
 	}
 }
 

@@ -73,11 +73,17 @@ func run(m *testing.M) (status int, err error) {
 // wanted is -test.run as the caller gave it.
 var wanted string
 
-// isWanted says whether the ordinary user will run the test.
+// isWanted says whether the ordinary user will run the test: TEST or TEST/SUBTEST.
 func isWanted(test string) bool {
-	pattern, _, _ := strings.Cut(wanted, "/")
-	ok, err := regexp.MatchString(pattern, test)
-	return ok && err == nil
+	patterns := strings.Split(wanted, "/")
+	for i, name := range strings.Split(test, "/") {
+		if i < len(patterns) {
+			if ok, err := regexp.MatchString(patterns[i], name); !ok || err != nil {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // makeInputs builds ch-run as the Makefile does, and the probe.

@@ -3,6 +3,7 @@ package test
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -191,10 +192,16 @@ func (c *container) finish(t *testing.T) (output, ended string) {
 func figure(t *testing.T, pid int, name string) int {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if ending(err) {
+		return 0
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(text), name+":")
+	_, rest, there := strings.Cut(string(text), name+":")
+	if !there { // it has given its memory back already
+		return 0
+	}
 	n, err := strconv.Atoi(strings.Fields(rest)[0])
 	if err != nil {
 		t.Fatal(err)
@@ -202,13 +209,22 @@ func figure(t *testing.T, pid int, name string) int {
 	return n
 }
 
+// descriptors returns how many files a process has open; 0 if it is about to end.
 func descriptors(t *testing.T, pid int) int {
 	t.Helper()
 	list, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if ending(err) {
+		return 0
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	return len(list)
+}
+
+// ending says whether the error is what reading about a process gives while that ends.
+func ending(err error) bool {
+	return errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ESRCH) || errors.Is(err, syscall.EACCES)
 }
 
 // serverMemory is what a server may take, in KiB.

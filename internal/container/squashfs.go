@@ -53,8 +53,7 @@ func (p *Plan) planSquashFS(o *cli.Options, user string, log *message.Log) error
 func (p *Plan) attachSquashFS(scratch kernel.FD, log *message.Log) (*bind.Tree, error) {
 	server, err := early.ServerSocket()
 	if err != nil {
-		return nil, message.Wrap(err, "can't start SquashFS server").
-			Hint("it is a process more; raise the limit of processes, ulimit -u or that of the cgroup")
+		return nil, noServer(err)
 	}
 	if server < 0 {
 		return nil, message.Errorf("can't start SquashFS server: %s: the file was changed meanwhile", p.Image.Path)
@@ -68,24 +67,36 @@ func (p *Plan) attachSquashFS(scratch kernel.FD, log *message.Log) (*bind.Tree, 
 		return nil, noFuse(err, p.Image.Path)
 	}
 	if err := fuse.AwaitStart(kernel.FD(server)); err != nil {
-		return nil, message.Wrap(err, "can't start SquashFS server")
+		return nil, noServer(err)
 	}
 	mount := func(dst kernel.FD) error { return kernel.MountFuse(device, dst, p.UID, p.GID) }
 	tree, err := bind.Attach(mount, scratch, p.Root, p.Writing)
 	if err != nil {
-		return nil, message.Wrap(err, "can't mount SquashFS: %s", p.Image.Path).Hint("%s", kernel.Fuse.Requirement())
+		e := message.Wrap(err, "can't mount SquashFS: %s", p.Image.Path)
+		if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENODEV) || errors.Is(err, syscall.EINVAL) {
+			e = e.Hint("%s", kernel.Fuse.Requirement())
+		}
+		return nil, e
 	}
 	order := fuse.Order{Image: file, Device: device, UID: p.UID, GID: p.GID, Path: p.Image.Path}
 	err = order.Send(kernel.FD(server))
 	if err == nil {
 		err = fuse.Await(kernel.FD(server))
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, fuse.ErrServerDied):
+		return nil, noServer(err)
+	case err != nil:
 		return nil, message.Wrap(err, "can't open SquashFS: %s", p.Image.Path)
 	}
 	kernel.Prime(tree.Root())
 	log.Debug("serving SquashFS: %s", p.Image.Path)
 	return tree, nil
+}
+
+func noServer(err error) error {
+	return message.Wrap(err, "can't start SquashFS server").
+		Hint("it is a process of about 10 threads; raise the limit of processes or memory, ulimit or that of the cgroup")
 }
 
 // noFuse explains why there is no /dev/fuse for us.

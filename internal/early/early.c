@@ -153,6 +153,8 @@ static void hide_variables(void)
         for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
             if (strncmp(*e + offset, names[i], strlen(names[i])) != 0)
                 continue;
+            if (offset && strcmp(names[i], "GOMEMLIMIT=") == 0) // a bad value of which is a stack trace
+                break;
             hidden[hidden_count].where = e;
             hidden[hidden_count++].what = *e;
             *e = offset ? *e + offset : nothing;
@@ -316,6 +318,10 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, v
     int error = __real_pthread_create(thread, attributes, start, argument);
     if (error == 0 || (error == EAGAIN && ++failures < 20))
         return error;
+    if (early_state.server) { // the launch says it, with a hint
+        dprintf(early_state.server_socket, "can't create thread: %s", strerror(error));
+        _exit(0);
+    }
     dprintf(2, "ch-run[%d]: error: can't create thread: %s (hint: to start takes 5 threads; raise the limit of processes, "
         "ulimit -u or that of the cgroup) (early.c:%d)\n", getpid(), strerror(error), __LINE__);
     _exit(31);
@@ -445,6 +451,15 @@ static void become_server(int socket, const char *image)
     early_state.server_socket = 3;
 }
 
+// Waits for the process between, which ends as soon as it has forked.
+void early_reap(void)
+{
+    if (early_state.server_parent > 0)
+        while (waitpid(early_state.server_parent, NULL, __WALL) < 0 && errno == EINTR)
+            ;
+    early_state.server_parent = 0;
+}
+
 // Makes the process that will serve the image, so that its Go runtime starts at the same time as that of
 // the launch. It is forked twice, because whoever has a process for a child can be surprised by its
 // death; and the process between dies silently (clone(2): without a termination signal), because the
@@ -462,9 +477,17 @@ static void start_server(const char *image)
             sockets[i] = fcntl(low, F_DUPFD_CLOEXEC, 3);
             close(low);
         }
+    // If this process is the one that orphans are given to (PR_SET_CHILD_SUBREAPER), not this one.
+    int reaper = 0;
+    prctl(PR_GET_CHILD_SUBREAPER, &reaper);
+    if (reaper)
+        prctl(PR_SET_CHILD_SUBREAPER, 0L);
     long between = syscall(SYS_clone, 0UL, 0UL, 0UL, 0UL, 0UL);
     if (between == 0) {
-        if (fork() != 0)
+        pid_t server = fork();
+        if (server < 0)
+            dprintf(sockets[1], "can't fork: %s", strerror(errno));
+        if (server != 0)
             _exit(0);
         close(sockets[0]);
         become_server(sockets[1], image);
@@ -475,15 +498,10 @@ static void start_server(const char *image)
     early_state.server_parent = (pid_t)between;
     if (between < 0)
         early_state.server_error = errno;
-}
-
-// Waits for the process between, which ends as soon as it has forked.
-void early_reap(void)
-{
-    if (early_state.server_parent > 0)
-        while (waitpid(early_state.server_parent, NULL, __WALL) < 0 && errno == EINTR)
-            ;
-    early_state.server_parent = 0;
+    if (reaper) {
+        early_reap();
+        prctl(PR_SET_CHILD_SUBREAPER, 1L);
+    }
 }
 
 __attribute__((constructor)) static void early_main(void)
@@ -574,6 +592,7 @@ static int try_all(char **candidates, char **argv, char **envp)
 int early_exec(char **candidates, char **argv, char **envp, int flags)
 {
     int error;
+    early_reap();
     restore(flags);
     if (flags & EARLY_NO_NEW_PRIVS && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         error = errno;

@@ -67,6 +67,9 @@ func Find(reference, storage string, access Access) (Image, error) {
 		return i, message.Errorf("unknown image type: %s", reference).
 			Hint("neither a directory, nor SquashFS, nor a name in storage directory %s", storage)
 	}
+	if st, err := i.Handle.Stat(); err != nil || !st.IsRegular() {
+		return i, message.Errorf("can't open SquashFS: %s: not a regular file", reference)
+	}
 	return i, nil
 }
 

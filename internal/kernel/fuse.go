@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"fmt"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -19,4 +20,27 @@ func MountFuse(device, dst FD, uid, gid uint32) error {
 	options := "fd=" + strconv.Itoa(int(device)) + ",rootmode=40000,user_id=" + strconv.FormatUint(uint64(uid), 10) +
 		",group_id=" + strconv.FormatUint(uint64(gid), 10) + ",default_permissions,allow_other"
 	return unix.Mount("ch-run", dst.Path(), "fuse.ch-run", unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, options)
+}
+
+// FuseLosesInodes says whether the running kernel can forget a file of a FUSE file system that is being
+// read ahead, if opening it is left to the kernel: from 6.9 on nothing held on to the inode then, and a kernel
+// short of memory could wait for ever, for pages that it had itself asked for. Fixed in 6.19 ("fuse: fix
+// readahead reclaim deadlock"), and in the releases below.
+func FuseLosesInodes() bool {
+	var name unix.Utsname
+	_ = unix.Uname(&name) // fails only on a bad address
+	return fuseLosesInodes(unix.ByteSliceToString(name.Release[:]))
+}
+
+func fuseLosesInodes(release string) bool {
+	var major, minor, patch int
+	_, _ = fmt.Sscanf(release, "%d.%d.%d", &major, &minor, &patch)
+	fixed, stable := map[int]int{12: 70, 18: 10}[minor]
+	switch {
+	case major != 6 || minor < 9 || minor >= 19:
+		return false
+	case stable:
+		return patch < fixed
+	}
+	return true
 }

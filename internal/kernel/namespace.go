@@ -3,7 +3,6 @@ package kernel
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"syscall"
@@ -36,7 +35,7 @@ type Host struct {
 // user and mount namespaces, and what to do about it. It is "" where nothing is found.
 func (h Host) WhyNoNamespaces(err error) string {
 	limit := func(name string) (int, bool) {
-		text, err := os.ReadFile(h.Proc + "/sys/" + name)
+		text, err := ReadFile(CWD, h.Proc+"/sys/"+name)
 		n, convErr := strconv.Atoi(strings.TrimSpace(string(text)))
 		return n, err == nil && convErr == nil
 	}
@@ -83,7 +82,7 @@ func (h Host) WhyNoNamespaces(err error) string {
 }
 
 func (h Host) status(key string) string {
-	text, _ := os.ReadFile(h.Proc + "/self/status")
+	text, _ := ReadFile(CWD, h.Proc+"/self/status")
 	for line := range strings.Lines(string(text)) {
 		if value, ok := strings.CutPrefix(line, key+":"); ok {
 			return strings.TrimSpace(value)
@@ -94,12 +93,12 @@ func (h Host) status(key string) string {
 
 // initialUserNamespace says whether all IDs are mapped to themselves, as only there.
 func (h Host) initialUserNamespace() bool {
-	text, err := os.ReadFile(h.Proc + "/self/uid_map")
+	text, err := ReadFile(CWD, h.Proc+"/self/uid_map")
 	return err == nil && strings.Join(strings.Fields(string(text)), " ") == "0 0 4294967295"
 }
 
 func (h Host) mapped() bool {
-	text, err := os.ReadFile(h.Proc + "/self/uid_map")
+	text, err := ReadFile(CWD, h.Proc+"/self/uid_map")
 	if err != nil {
 		return true
 	}
@@ -114,7 +113,7 @@ func (h Host) mapped() bool {
 
 // mounts returns the fields of /proc/self/mountinfo, a line each (proc_pid_mountinfo(5)).
 func (h Host) mounts() (list [][]string) {
-	text, _ := os.ReadFile(h.Proc + "/self/mountinfo")
+	text, _ := ReadFile(CWD, h.Proc+"/self/mountinfo")
 	for line := range strings.Lines(string(text)) {
 		if fields := strings.Fields(line); len(fields) >= 10 {
 			list = append(list, fields)

@@ -500,6 +500,8 @@ static int with(char **args)
             prctl(PR_SET_TIMERSLACK, (long)n);
         else if (strcmp(*args, "setsid") == 0)
             setsid();
+        else if (strcmp(*args, "subreaper") == 0)
+            prctl(PR_SET_CHILD_SUBREAPER, (long)n);
         else if (strcmp(*args, "nest") == 0)
             nest(n);
         else if (strcmp(*args, "deny") == 0)
@@ -553,6 +555,20 @@ static int diskless(char **args)
     return WIFEXITED(result) ? WEXITSTATUS(result) : 99;
 }
 
+// A process that has just been executed has no children, also none that are hidden from wait(2).
+static int show_children(char **args)
+{
+    (void)args;
+    int subreaper = 0;
+    prctl(PR_GET_CHILD_SUBREAPER, &subreaper);
+    pid_t child = waitpid(-1, NULL, WNOHANG | __WALL);
+    if (child < 0 && errno == ECHILD)
+        printf("no children, subreaper %d\n", subreaper);
+    else
+        printf("child %d\n", (int)child);
+    return 0;
+}
+
 static const struct {
     const char *verb;
     int (*run)(char **args);
@@ -562,7 +578,7 @@ static const struct {
     {"count", count_arguments}, {"cat", cat}, {"ls", list}, {"stat", status}, {"write", write_to},
     {"mkdir", make_directory}, {"rm", remove_file}, {"pwd", working_directory}, {"exit", exit_with},
     {"kill", kill_self}, {"sleep", sleep_for}, {"escape", try_escape}, {"above", above_root}, {"swap", swap},
-    {"when", when}, {"daemon", leave_daemon}, {"hold", hold_open}, {"syslog", log_daemon}, {"with", with}, {"diskless", diskless},
+    {"children", show_children}, {"when", when}, {"daemon", leave_daemon}, {"hold", hold_open}, {"syslog", log_daemon}, {"with", with}, {"diskless", diskless},
 };
 
 static int run(char **args)

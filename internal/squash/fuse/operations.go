@@ -14,6 +14,7 @@ import (
 type image struct {
 	*squash.Reader
 	uid, gid uint32 // of all files
+	opens    bool   // whether the server opens files, in place of the kernel
 	faults   faults
 	streams  streams
 }
@@ -86,6 +87,13 @@ func (w *worker) answer(r request) {
 		var ok bool
 		if w.reply, ok = appendInit(w.reply, r.body); !ok {
 			err = syscall.EPROTO
+		}
+	case opOpen, opRelease:
+		switch {
+		case !w.image.opens:
+			err = syscall.ENOSYS
+		case r.opcode == opOpen:
+			w.reply = appendOpen(w.reply)
 		}
 	case opDestroy:
 	default:

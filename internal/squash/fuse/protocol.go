@@ -15,8 +15,10 @@ const (
 	opForget      = 2
 	opGetattr     = 3
 	opReadlink    = 5
+	opOpen        = 14
 	opRead        = 15
 	opStatfs      = 17
+	opRelease     = 18
 	opGetxattr    = 22
 	opListxattr   = 23
 	opInit        = 26
@@ -39,6 +41,8 @@ const (
 
 	notifyStore = 4
 
+	openKeepCache = 1 << 1 // what the page cache has of a file stays when it is opened
+
 	inHeaderSize    = 40
 	outHeaderSize   = 16
 	initInSize      = 16
@@ -50,6 +54,7 @@ const (
 	statfsOutSize   = 80
 	getxattrInSize  = 8
 	getxattrOutSize = 8
+	openOutSize     = 16
 	storeOutSize    = 24
 	direntSize      = 24
 
@@ -129,6 +134,13 @@ func appendAttrOut(b []byte, a attributes) []byte {
 	b = native.AppendUint64(b, forever)
 	b = native.AppendUint64(b, 0)
 	return appendAttributes(b, a)
+}
+
+// appendOpen appends a struct fuse_open_out.
+func appendOpen(b []byte) []byte {
+	b = native.AppendUint64(b, 0)
+	b = native.AppendUint32(b, openKeepCache)
+	return native.AppendUint32(b, 0)
 }
 
 // direntLength is how long a struct fuse_dirent with a name is.

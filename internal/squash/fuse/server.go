@@ -50,10 +50,15 @@ type Order struct {
 // must not be mounted before: the server would have it too, and never see its end.
 func AwaitStart(socket kernel.FD) error {
 	started, err := socket.Receive()
-	if err == nil && len(started) == 0 {
-		err = ErrServerDied
+	switch {
+	case err != nil:
+		return unlessDied(err)
+	case len(started) == 0:
+		return ErrServerDied
+	case len(started) > 1: // why it could not be made
+		return errors.New(string(started))
 	}
-	return unlessDied(err)
+	return nil
 }
 
 // Send gives the order to the server at the other end of socket, and keeps nothing open. [Await] has the answer.
@@ -123,6 +128,7 @@ func receiveOrder(socket kernel.FD) (o Order, ok bool) {
 func Run(socket, guess kernel.FD, show func(title string)) {
 	// What can be done before the order comes is done before: the launch waits for the answer.
 	log, _ := kernel.OpenLog() // -1 if there is none
+	opens := kernel.FuseLosesInodes()
 	c := newConnection()
 	confined := kernel.Confine()
 	if confined != nil {
@@ -149,7 +155,7 @@ func Run(socket, guess kernel.FD, show func(title string)) {
 		return
 	}
 	show("ch-run: squashfs server " + o.Path)
-	c.serve(o.Device, &image{Reader: reader, uid: o.UID, gid: o.GID, faults: faults{path: o.Path, log: log}})
+	c.serve(o.Device, &image{Reader: reader, uid: o.UID, gid: o.GID, opens: opens, faults: faults{path: o.Path, log: log}})
 }
 
 // open looks at the image as far as the root directory.

@@ -13,8 +13,10 @@ int main(void)
     N(FUSE_FORGET);
     N(FUSE_GETATTR);
     N(FUSE_READLINK);
+    N(FUSE_OPEN);
     N(FUSE_READ);
     N(FUSE_STATFS);
+    N(FUSE_RELEASE);
     N(FUSE_GETXATTR);
     N(FUSE_LISTXATTR);
     N(FUSE_INIT);
@@ -32,6 +34,7 @@ int main(void)
     N(FUSE_CACHE_SYMLINKS);
     N(FUSE_NO_OPENDIR_SUPPORT);
     N(FUSE_NOTIFY_STORE);
+    N(FOPEN_KEEP_CACHE);
     N(FUSE_MIN_READ_BUFFER);
     S(fuse_in_header);
     S(fuse_out_header);
@@ -43,6 +46,7 @@ int main(void)
     S(fuse_statfs_out);
     S(fuse_getxattr_in);
     S(fuse_getxattr_out);
+    S(fuse_open_out);
     S(fuse_notify_store_out);
     printf("fuse_dirent %zu\n", offsetof(struct fuse_dirent, name));
     return 0;

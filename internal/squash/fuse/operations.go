@@ -14,7 +14,7 @@ import (
 type image struct {
 	*squash.Reader
 	uid, gid uint32 // of all files
-	opens    bool   // whether the server opens files, in place of the kernel
+	opens    bool   // whether the server opens files, where it is not safe to leave that to the kernel
 	faults   faults
 	streams  streams
 }

@@ -14,6 +14,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -75,15 +76,20 @@ var wanted string
 
 // isWanted says whether the ordinary user will run the test: TEST or TEST/SUBTEST.
 func isWanted(test string) bool {
-	patterns := strings.Split(wanted, "/")
-	for i, name := range strings.Split(test, "/") {
-		if i < len(patterns) {
-			if ok, err := regexp.MatchString(patterns[i], name); !ok || err != nil {
+	depth := 0
+	alternatives := strings.FieldsFunc(wanted, func(r rune) bool { // as package testing splits them
+		depth += strings.Count("([", string(r)) - strings.Count(")]", string(r))
+		return r == '|' && depth == 0
+	})
+	return len(alternatives) == 0 || slices.ContainsFunc(alternatives, func(a string) bool {
+		patterns, names := strings.Split(a, "/"), strings.Split(test, "/")
+		for i := range min(len(patterns), len(names)) {
+			if ok, err := regexp.MatchString(patterns[i], names[i]); !ok || err != nil {
 				return false
 			}
 		}
-	}
-	return true
+		return true
+	})
 }
 
 // makeInputs builds ch-run as the Makefile does, and the probe.

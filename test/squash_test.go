@@ -288,7 +288,7 @@ func TestSquashFSReaders(t *testing.T) {
 			if ended != "0" {
 				t.Errorf("%s\n%s", ended, end(out.Bytes()))
 			}
-			if most > before {
+			if most > before+4 { // while it starts it has a few more
 				t.Errorf("the server had %d descriptors, then %d", before, most)
 			}
 			if memory > serverMemory {

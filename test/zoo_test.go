@@ -44,6 +44,7 @@ func TestZoo(t *testing.T) {
 				}
 			}
 			same(t, "what was put in", p.expected(t), ours, ignored...)
+			lookUp(t, p, ours)
 
 			data, err := os.ReadFile(p.kernelListing())
 			if os.IsNotExist(err) {
@@ -66,6 +67,29 @@ func TestZoo(t *testing.T) {
 			}
 		})
 	}
+}
+
+// lookUp looks names up in random order in a new container, in which the kernel knows none of them yet. What is
+// found must be what was found by listing.
+func lookUp(t *testing.T, p picture, list map[string]file) {
+	t.Helper()
+	names := slices.Sorted(maps.Keys(list))
+	rand.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+	names = names[:min(len(names), 5000)]
+	var paths strings.Builder
+	want := map[string]file{}
+	for _, name := range names {
+		fmt.Fprintf(&paths, "%q\n", name)
+		want[name] = file{}
+		for _, field := range []string{"mode", "ino", "nlink", "mtime", "stat"} {
+			if v, ok := list[name][field]; ok {
+				want[name][field] = v
+			}
+		}
+	}
+	cmd := chRun("-b", inputs+"/bin:/mnt", p.path(), "--", "/mnt/lister", "lookup")
+	cmd.Stdin = strings.NewReader(paths.String())
+	same(t, "the list", want, listing(t, p, cmd))
 }
 
 // ignored are fields of which the zoo's inventory says nothing, and capabilities: of those of a file system that

@@ -40,7 +40,7 @@ func init() {
 
 func main() {
 	if s, is := early.IsServer(); is {
-		fuse.Run(kernel.FD(s.Socket), kernel.FD(s.Image), early.SetTitle)
+		fuse.Run(kernel.FD(s.Socket), kernel.FD(s.Image), early.Serving)
 		return
 	}
 	os.Exit(run(early.Args()))

@@ -163,6 +163,8 @@ static void hide_variables(void)
     }
 }
 
+static volatile int serving; // whether the image is in use
+
 // Where the arguments are, and the environment that follows them.
 static char *arguments_begin, *arguments_end;
 
@@ -177,8 +179,9 @@ static void find_room(int argc, char **argv)
             arguments_end += strlen(arguments_end) + 1;
 }
 
-void early_title(const char *title)
+void early_serving(const char *title)
 {
+    serving = 1;
     size_t room = (size_t)(arguments_end - arguments_begin);
     memset(arguments_begin, 0, room);
     snprintf(arguments_begin, room, "%s", title);
@@ -316,6 +319,10 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, v
 {
     static int failures;
     int error = __real_pthread_create(thread, attributes, start, argument);
+    while (error == EAGAIN && serving) { // nobody shall lose an image because there is no room just now
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+        error = __real_pthread_create(thread, attributes, start, argument);
+    }
     if (error == 0 || (error == EAGAIN && ++failures < 20))
         return error;
     if (early_state.server) { // the launch says it, with a hint

@@ -152,11 +152,12 @@ func ServerSocket() (int, error) {
 	return int(C.early_state.server_socket), nil
 }
 
-// SetTitle changes what ps(1) shows as the command line of the process.
-func SetTitle(title string) {
+// Serving notes that the server serves from now on: ps(1) shows title as its command line, and it no longer
+// gives up if there is no room for another thread.
+func Serving(title string) {
 	text := C.CString(title)
 	defer C.free(unsafe.Pointer(text))
-	C.early_title(text)
+	C.early_serving(text)
 }
 
 // Streams says which standard streams the launch itself has set, so that [Exec] passes them on even

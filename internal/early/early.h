@@ -39,7 +39,7 @@ extern const char *const early_marks[];
 void early_show_variables(void);
 int early_scan(int argc, char **argv, const char **image);
 void early_reap(void);
-void early_title(const char *title);
+void early_serving(const char *title);
 
 #define EARLY_NO_NEW_PRIVS 1
 #define EARLY_KEEP_STDOUT 2

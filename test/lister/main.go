@@ -5,9 +5,11 @@
 // that do not exist, buffers that are too small. What is inconsistent is a line that begins with "problem".
 //
 //	lister PATH...
+//	lister lookup < PATHS
 //	lister stress READERS SECONDS PATH...
 //
-// The second form has many readers read files in random order, around the page cache as far as possible,
+// The second form looks up paths without reading a directory before, from which the kernel would know them.
+// The third has many readers read files in random order, around the page cache as far as possible,
 // and compares what they read.
 //
 // What is mounted within a tree is left out.
@@ -40,6 +42,24 @@ func main() {
 		return
 	}
 	l := lister{out: bufio.NewWriter(os.Stdout)}
+	if len(os.Args) == 2 && os.Args[1] == "lookup" {
+		for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+			path, err := strconv.Unquote(in.Text())
+			var st unix.Stat_t
+			if err == nil {
+				err = unix.Lstat(path, &st)
+			}
+			if err != nil {
+				fmt.Fprintf(l.out, "%q stat=%s\n", path, name(err))
+				continue
+			}
+			fmt.Fprintf(l.out, "%q mode=%04o ino=%d nlink=%d mtime=%d.%d\n", path, st.Mode&^unix.S_IFMT, st.Ino, st.Nlink, st.Mtim.Sec, st.Mtim.Nsec)
+		}
+		if err := l.out.Flush(); err != nil {
+			os.Exit(1)
+		}
+		return
+	}
 	for _, path := range os.Args[1:] {
 		var st unix.Stat_t
 		if err := unix.Lstat(path, &st); err != nil {

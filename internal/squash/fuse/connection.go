@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"sync"
 	"syscall"
+	"time"
 
 	"ch-run/internal/kernel"
 	"ch-run/internal/squash"
@@ -54,31 +55,68 @@ func newConnection() *connection {
 func (c *connection) serve(device kernel.FD, i *image) {
 	c.device, c.image = device, i
 	c.limit = min(c.limit, max(minWorkers, maxInUse/(3*int(i.Superblock().BlockSize))))
-	c.mu.Lock()
 	c.start()
 	c.start() // the first to be busy need not start it
-	c.mu.Unlock()
+	time.AfterFunc(settled, func() {
+		for c.start() {
+		}
+		reserve(reserved)
+	})
 	c.ended.Wait()
 }
 
-// start starts a worker; the lock is held.
-func (c *connection) start() {
-	c.workers++
-	c.idle++
-	c.ended.Add(1)
-	go func() {
-		defer c.ended.Done()
-		(&worker{connection: c, buffer: make([]byte, minReadBuffer)}).run()
-	}()
+// settled is when all the threads that can ever be needed are created. A launch, which has the first two
+// workers for itself, need not wait for them; later there may be no room for them, since the
+// container's processes count towards the same limit.
+const settled = 100 * time.Millisecond
+
+// reserved is how many threads there are besides the workers': for blocks that are decompressed at the same
+// time, and for the garbage collector.
+const reserved = 4
+
+// reserve has the runtime create threads, which it keeps.
+func reserve(threads int) {
+	var all sync.WaitGroup
+	all.Add(threads)
+	for range threads {
+		go func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			all.Done()
+			all.Wait()
+		}()
+	}
+	all.Wait()
+}
+
+// start starts a worker, unless there are enough. The lock is not held meanwhile: it may take a thread, which
+// may take its time.
+func (c *connection) start() bool {
+	c.mu.Lock()
+	ok := c.workers < c.limit
+	if ok {
+		c.workers++
+		c.idle++
+		c.ended.Add(1)
+	}
+	c.mu.Unlock()
+	if ok {
+		go func() {
+			defer c.ended.Done()
+			(&worker{connection: c, buffer: make([]byte, minReadBuffer)}).run()
+		}()
+	}
+	return ok
 }
 
 // busy notes that a worker has something to do. If no other one waits for requests a new one does from
-// now on, so that there are as many as there ever was work for at the same time.
+// now on.
 func (c *connection) busy() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.idle--
-	if c.idle == 0 && c.workers < c.limit {
+	last := c.idle == 0
+	c.mu.Unlock()
+	if last {
 		c.start()
 	}
 }

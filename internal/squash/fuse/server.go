@@ -124,8 +124,9 @@ func receiveOrder(socket kernel.FD) (o Order, ok bool) {
 }
 
 // Run waits for an order at socket and carries it out. It returns when there is nothing more to do. guess is
-// what is presumably the image, or -1. show is called with what the process is to be called from then on.
-func Run(socket, guess kernel.FD, show func(title string)) {
+// what is presumably the image, or -1. serving is called when the image is about to be served, with what the
+// process is to be called from then on.
+func Run(socket, guess kernel.FD, serving func(title string)) {
 	// What can be done before the order comes is done before: the launch waits for the answer.
 	log, _ := kernel.OpenLog() // -1 if there is none
 	opens := kernel.FuseLosesInodes()
@@ -154,7 +155,7 @@ func Run(socket, guess kernel.FD, show func(title string)) {
 	if answer != served || err != nil {
 		return
 	}
-	show("ch-run: squashfs server " + o.Path)
+	serving("ch-run: squashfs server " + o.Path)
 	c.serve(o.Device, &image{Reader: reader, uid: o.UID, gid: o.GID, opens: opens, faults: faults{path: o.Path, log: log}})
 }
 

@@ -11,7 +11,7 @@ import (
 // has: the runtimes of Go and C, and read, write and send.
 var allowedCalls = append([]uint32{
 	unix.SYS_READ, unix.SYS_WRITE, unix.SYS_READV, unix.SYS_WRITEV, unix.SYS_PREAD64, unix.SYS_CLOSE, unix.SYS_FSTAT,
-	unix.SYS_SENDTO, unix.SYS_SENDMSG, unix.SYS_RECVMSG,
+	unix.SYS_RECVMSG,
 	unix.SYS_BRK, unix.SYS_MUNMAP, unix.SYS_MADVISE, unix.SYS_MREMAP, unix.SYS_MINCORE,
 	unix.SYS_FUTEX, unix.SYS_EXIT, unix.SYS_EXIT_GROUP, unix.SYS_SCHED_YIELD, unix.SYS_SCHED_GETAFFINITY,
 	unix.SYS_GETTID, unix.SYS_GETPID, unix.SYS_SET_ROBUST_LIST, unix.SYS_SET_TID_ADDRESS, unix.SYS_RSEQ,
@@ -73,6 +73,15 @@ func confinement() []unix.SockFilter {
 	when(unix.SYS_CLONE, 0, unix.CLONE_THREAD, seccompAllow, seccompRefuse)
 	when(unix.SYS_MMAP, 2, unix.PROT_EXEC, seccompRefuse, seccompAllow)
 	when(unix.SYS_MPROTECT, 2, unix.PROT_EXEC, seccompRefuse, seccompAllow)
+	const address = seccompArguments + 8*4
+	filter = append(filter, // messages without an address: only to whom the socket is connected
+		unix.SockFilter{Code: bpfEqual, K: unix.SYS_SENDTO, Jf: 6},
+		unix.SockFilter{Code: bpfLoad, K: address},
+		unix.SockFilter{Code: bpfEqual, K: 0, Jf: 3},
+		unix.SockFilter{Code: bpfLoad, K: address + 4},
+		unix.SockFilter{Code: bpfEqual, K: 0, Jf: 1},
+		unix.SockFilter{Code: bpfReturn, K: seccompAllow},
+		unix.SockFilter{Code: bpfReturn, K: seccompRefuse})
 	filter = append(filter, // signals for its own threads: the preemption of goroutines
 		unix.SockFilter{Code: bpfEqual, K: unix.SYS_TGKILL, Jf: 4},
 		unix.SockFilter{Code: bpfLoad, K: seccompArguments},

@@ -33,6 +33,11 @@ func beConfined() {
 		fmt.Println(err)
 		return
 	}
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM, 0)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		fmt.Println(err)
 		return
@@ -49,6 +54,8 @@ func beConfined() {
 				"open":       second(unix.Open("/etc/passwd", unix.O_RDONLY, 0)),
 				"socket":     second(unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)),
 				"execve":     unix.Exec("/bin/true", []string{"true"}, nil),
+				"sendto":     unix.Sendto(pair[0], []byte("x"), 0, &unix.SockaddrUnix{Name: "/dev/log"}),
+				"sendmsg":    unix.Sendmsg(pair[0], []byte("x"), nil, nil, 0),
 				"kill":       unix.Kill(os.Getppid(), 0),
 				"tgkill":     unix.Tgkill(os.Getppid(), os.Getppid(), 0),
 				"ptrace":     unix.PtraceAttach(os.Getppid()),
@@ -70,6 +77,10 @@ func beConfined() {
 		})
 	}
 	wait.Wait()
+	if err := unix.Sendto(pair[0], []byte("x"), 0, nil); err != nil {
+		fmt.Println("sendto without address", err)
+		well = false
+	}
 	if memory, err := Memory(4096); err != nil || len(memory) != 4096 {
 		fmt.Println("memory", err)
 		well = false

@@ -47,8 +47,13 @@ func (fd FD) Writev(parts [][]byte) error {
 	})
 }
 
-// Send sends a message through a connected socket.
-func (fd FD) Send(message []byte) error { return fd.SendFiles(message) }
+// Send sends a message through a connected socket. Whoever cannot have SIGPIPE ignores that signal.
+func (fd FD) Send(message []byte) error {
+	return retry(func() error {
+		_, err := unix.Write(int(fd), message)
+		return err
+	})
+}
 
 // SendFiles sends a message, and with it duplicates of open files (unix(7), SCM_RIGHTS).
 func (fd FD) SendFiles(message []byte, files ...FD) error {
@@ -56,10 +61,7 @@ func (fd FD) SendFiles(message []byte, files ...FD) error {
 	for i, f := range files {
 		numbers[i] = int(f)
 	}
-	var rights []byte
-	if len(files) > 0 {
-		rights = unix.UnixRights(numbers...)
-	}
+	rights := unix.UnixRights(numbers...)
 	return retry(func() error { return unix.Sendmsg(int(fd), message, rights, nil, unix.MSG_NOSIGNAL) })
 }
 

@@ -50,10 +50,10 @@ func main() {
 				err = unix.Lstat(path, &st)
 			}
 			if err != nil {
-				fmt.Fprintf(l.out, "%q stat=%s\n", path, name(err))
+				l.printf("%q stat=%s\n", path, name(err))
 				continue
 			}
-			fmt.Fprintf(l.out, "%q mode=%04o ino=%d nlink=%d mtime=%d.%d\n", path, st.Mode&^unix.S_IFMT, st.Ino, st.Nlink, st.Mtim.Sec, st.Mtim.Nsec)
+			l.printf("%q mode=%04o ino=%d nlink=%d mtime=%d.%d\n", path, st.Mode&^unix.S_IFMT, st.Ino, st.Nlink, st.Mtim.Sec, st.Mtim.Nsec)
 		}
 		if err := l.out.Flush(); err != nil {
 			os.Exit(1)

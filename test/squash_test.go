@@ -533,3 +533,26 @@ func TestSquashFSTerminal(t *testing.T) {
 	}
 	checkGone(t, img, "")
 }
+
+// A job that is at its limit of processes can still read its image, though the server may want another
+// thread just then.
+func TestSquashFSNoRoom(t *testing.T) {
+	img := squashImage(t, content(t))
+	for try := range 10 {
+		limit := 120 + 50*try // other tests run as the same user, and count too
+		script := fmt.Sprintf(`ulimit -u $(($(cat /proc/[0-9]*/status 2>/dev/null | awk '/^Uid:/ {u = $2} /^Threads:/ && u == %d {n += $2} END {print n}') + %d)); exec setsid "$@"`, os.Getuid(), limit)
+		cmd := chRun()
+		cmd.Path, cmd.Args = "/bin/bash", []string{"bash", "-c", script, "bash",
+			inputs + "/bin/ch-run", "-b", inputs + "/bin:/mnt", img, "--", "/mnt/probe", "crowd", "/content"}
+		out, err := cmd.CombinedOutput()
+		if !strings.Contains(string(out), "have read all") { // there was no room to get that far
+			continue
+		}
+		if got := string(out); got != "no room, 10 of 10 have read all\n" || status(err) != "SIGKILL" {
+			t.Errorf("%s%v", got, err)
+		}
+		checkGone(t, img, "")
+		return
+	}
+	t.Fatal("there was never enough room")
+}

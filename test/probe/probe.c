@@ -569,6 +569,63 @@ static int show_children(char **args)
     return 0;
 }
 
+static int read_all(const char *directory)
+{
+    static char buffer[65536];
+    char path[4096];
+    struct dirent *e;
+    DIR *d = opendir(directory);
+    if (!d)
+        return -1;
+    while ((e = readdir(d))) {
+        if (e->d_name[0] == '.')
+            continue;
+        snprintf(path, sizeof path, "%s/%s", directory, e->d_name);
+        ssize_t n;
+        int fd = open(path, O_RDONLY);
+        while ((n = read(fd, buffer, sizeof buffer)) > 0)
+            ;
+        if (n < 0)
+            return -1;
+        close(fd);
+    }
+    closedir(d);
+    return 0;
+}
+
+// Uses up the limit of processes, and has others, that are there already, read the files in a directory
+// at the same time.
+static int crowd(char **args)
+{
+    enum { READERS = 10 };
+    int gate[2], well = 0, filled = 0, result;
+    pid_t readers[READERS], one = 0;
+    if (!*args || pipe(gate) != 0)
+        return 2;
+    for (int i = 0; i < READERS; i++)
+        if ((readers[i] = fork()) == 0) {
+            char c;
+            close(gate[1]);
+            if (read(gate[0], &c, 1) < 0)
+                _exit(2);
+            _exit(read_all(*args) == 0 ? 0 : 1);
+        }
+    while (filled < 5000 && (one = fork()) > 0)
+        filled++;
+    if (one == 0) {
+        close(gate[1]);
+        sleep(60);
+        _exit(0);
+    }
+    close(gate[1]);
+    for (int i = 0; i < READERS; i++)
+        well += readers[i] > 0 && waitpid(readers[i], &result, 0) == readers[i] && result == 0;
+    printf("%s, %d of %d have read all\n", one < 0 ? "no room" : "room", well, READERS);
+    fflush(stdout);
+    kill(0, SIGKILL); // those that sleep, which are of the same group
+    return 0;
+}
+
 static const struct {
     const char *verb;
     int (*run)(char **args);
@@ -578,7 +635,7 @@ static const struct {
     {"count", count_arguments}, {"cat", cat}, {"ls", list}, {"stat", status}, {"write", write_to},
     {"mkdir", make_directory}, {"rm", remove_file}, {"pwd", working_directory}, {"exit", exit_with},
     {"kill", kill_self}, {"sleep", sleep_for}, {"escape", try_escape}, {"above", above_root}, {"swap", swap},
-    {"children", show_children}, {"when", when}, {"daemon", leave_daemon}, {"hold", hold_open}, {"syslog", log_daemon}, {"with", with}, {"diskless", diskless},
+    {"children", show_children}, {"crowd", crowd}, {"when", when}, {"daemon", leave_daemon}, {"hold", hold_open}, {"syslog", log_daemon}, {"with", with}, {"diskless", diskless},
 };
 
 static int run(char **args)

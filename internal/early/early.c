@@ -390,7 +390,7 @@ static void be_ready(void)
     if (syscall(SYS_sched_getaffinity, 0, sizeof mask, mask) > 0)
         for (size_t i = 0; i < sizeof mask / sizeof *mask; i++)
             count += __builtin_popcountl(mask[i]);
-    snprintf(processors, sizeof processors, "GOMAXPROCS=%d", count < 2 ? count + 4 : count < 16 ? 3 * count : count + 32);
+    snprintf(processors, sizeof processors, "GOMAXPROCS=%d", count < 2 ? count + 4 : count < 8 ? 3 * count : count + 16);
     hidden_count = 0;
     if (environ[0])
         environ[0] = processors;
@@ -409,8 +409,8 @@ static void become_server(int socket, const char *image)
     if (chdir("/") != 0)
         _exit(0);
     int null = open("/dev/null", O_RDWR);
-    for (int fd = 0; fd < 3; fd++)
-        if (null >= 0 ? dup2(null, fd) != fd : close(fd) != 0)
+    for (int fd = 0; fd < 3; fd++) // where there is no such device, anything else keeps Go from looking for it
+        if (dup2(null >= 0 ? null : socket, fd) != fd)
             _exit(0);
     int files[] = {socket, early_state.image};
     for (int i = 0; i < 2; i++) // out of the way first: what is to be 3 may be 4, and the other way round

@@ -13,7 +13,7 @@ import (
 
 const (
 	minWorkers = 4
-	maxWorkers = 32
+	maxWorkers = 16
 	// maxStoring is how many workers may store pages at a time: fewer than there are workers, and than
 	// requests that the kernel has on the way at a time (12 by default), see mayStore.
 	maxStoring = minWorkers - 1

@@ -140,7 +140,10 @@ func Run(socket, guess kernel.FD, serving func(title string)) {
 	if !ok {
 		return // nobody needs a server
 	}
-	if same, err := kernel.SameFile(guess, o.Image); err != nil || !same {
+	if same, err := kernel.SameFile(guess, o.Image); err == nil && same {
+		o.Image.Close()
+	} else {
+		guess.Close()
 		reader, openErr = open(o.Image)
 	}
 	answer := served

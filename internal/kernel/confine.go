@@ -7,18 +7,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// allowedCalls are what a process needs that works with the memory, the threads and the open files that it
+// allowedCalls returns what a process needs that works with the memory, the threads and the open files that it
 // has: the runtimes of Go and C, and read, write and send.
-var allowedCalls = append([]uint32{
-	unix.SYS_READ, unix.SYS_WRITE, unix.SYS_READV, unix.SYS_WRITEV, unix.SYS_PREAD64, unix.SYS_CLOSE, unix.SYS_FSTAT,
-	unix.SYS_RECVMSG,
-	unix.SYS_BRK, unix.SYS_MUNMAP, unix.SYS_MADVISE, unix.SYS_MREMAP, unix.SYS_MINCORE,
-	unix.SYS_FUTEX, unix.SYS_EXIT, unix.SYS_EXIT_GROUP, unix.SYS_SCHED_YIELD, unix.SYS_SCHED_GETAFFINITY,
-	unix.SYS_GETTID, unix.SYS_GETPID, unix.SYS_SET_ROBUST_LIST, unix.SYS_SET_TID_ADDRESS, unix.SYS_RSEQ,
-	unix.SYS_RT_SIGACTION, unix.SYS_RT_SIGPROCMASK, unix.SYS_RT_SIGRETURN, unix.SYS_SIGALTSTACK, unix.SYS_RESTART_SYSCALL,
-	unix.SYS_NANOSLEEP, unix.SYS_CLOCK_NANOSLEEP, unix.SYS_CLOCK_GETTIME, unix.SYS_GETTIMEOFDAY, unix.SYS_GETRANDOM,
-	unix.SYS_EPOLL_CREATE1, unix.SYS_EPOLL_CTL, unix.SYS_EPOLL_PWAIT, unix.SYS_EVENTFD2,
-}, allowedCallsOfMachine...)
+func allowedCalls() []uint32 {
+	return append([]uint32{
+		unix.SYS_READ, unix.SYS_WRITE, unix.SYS_READV, unix.SYS_WRITEV, unix.SYS_PREAD64, unix.SYS_CLOSE, unix.SYS_FSTAT,
+		unix.SYS_RECVMSG,
+		unix.SYS_BRK, unix.SYS_MUNMAP, unix.SYS_MADVISE, unix.SYS_MREMAP, unix.SYS_MINCORE,
+		unix.SYS_FUTEX, unix.SYS_EXIT, unix.SYS_EXIT_GROUP, unix.SYS_SCHED_YIELD, unix.SYS_SCHED_GETAFFINITY,
+		unix.SYS_GETTID, unix.SYS_GETPID, unix.SYS_SET_ROBUST_LIST, unix.SYS_SET_TID_ADDRESS, unix.SYS_RSEQ,
+		unix.SYS_RT_SIGACTION, unix.SYS_RT_SIGPROCMASK, unix.SYS_RT_SIGRETURN, unix.SYS_SIGALTSTACK, unix.SYS_RESTART_SYSCALL,
+		unix.SYS_NANOSLEEP, unix.SYS_CLOCK_NANOSLEEP, unix.SYS_CLOCK_GETTIME, unix.SYS_GETTIMEOFDAY, unix.SYS_GETRANDOM,
+		unix.SYS_EPOLL_CREATE1, unix.SYS_EPOLL_CTL, unix.SYS_EPOLL_PWAIT, unix.SYS_EVENTFD2,
+	}, allowedCallsOfMachine...)
+}
 
 // Offsets in struct seccomp_data: of the call's number, the architecture, and the lower half of an argument on
 // a little-endian machine.
@@ -88,7 +90,7 @@ func confinement() []unix.SockFilter {
 		unix.SockFilter{Code: bpfEqual, K: uint32(unix.Getpid()), Jf: 1},
 		unix.SockFilter{Code: bpfReturn, K: seccompAllow},
 		unix.SockFilter{Code: bpfReturn, K: seccompRefuse})
-	return append(filter, allowed(slices.Sorted(slices.Values(allowedCalls)))...)
+	return append(filter, allowed(slices.Sorted(slices.Values(allowedCalls())))...)
 }
 
 // allowed allows the calls with these numbers, which are sorted, and refuses others. It searches by halves, as

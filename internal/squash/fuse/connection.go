@@ -104,6 +104,9 @@ func (c *connection) start() bool {
 		go func() {
 			defer c.ended.Done()
 			(&worker{connection: c, buffer: make([]byte, minReadBuffer)}).run()
+			c.mu.Lock()
+			c.limit = 0 // unmounted: nobody is to start another one
+			c.mu.Unlock()
 		}()
 	}
 	return ok

@@ -13,13 +13,13 @@ export PATH := $(PATH):$(subst $() ,:,$(foreach n,29 28 27 26 25 24 23 22 21,/us
 # The C libraries that decompress are in build/c (see scripts/deps); in place of those that are not, there is Go.
 export CGO_CFLAGS := -O2 -g -I$(CURDIR)/build/c
 export CGO_LDFLAGS := -L$(CURDIR)/build/c
-NO_LIBRARIES = $(shell for l in deflate zstd; do test -e build/c/lib$$l.a || printf ,nolib$$l; done)
+NO_LIBRARIES = $(shell for l in deflate zstd lz4; do test -e build/c/lib$$l.a || printf ,nolib$$l; done)
 TAGS := netgo,osusergo
 export GOFLAGS = -tags=$(TAGS)$(NO_LIBRARIES)
 GO_FLAGS := -trimpath
 LD_FLAGS := -s -w -linkmode external -extldflags "-static" -X main.version=$(VERSION)
 LINTER := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
-ARM64 := GOARCH=arm64 CC=aarch64-linux-gnu-gcc GOFLAGS=-tags=$(TAGS),nolibdeflate,nolibzstd
+ARM64 := GOARCH=arm64 CC=aarch64-linux-gnu-gcc GOFLAGS=-tags=$(TAGS),nolibdeflate,nolibzstd,noliblz4
 
 DOCUMENTS := build/ch-run.1 build/completion.bash build/completion.zsh build/completion.fish
 
@@ -44,7 +44,7 @@ run: build ## set up everything and run a command in an example image
 test: build ## run every test
 	@scripts/deps test
 	go test -count=1 ./... # what the tests copy and execute is not known to the cache
-	go test -count=1 -tags $(TAGS),nolibdeflate,nolibzstd -run '/(gzip|zstd)' ./internal/squash/decompress
+	go test -count=1 -tags $(TAGS),nolibdeflate,nolibzstd,noliblz4 -run '/(gzip|zstd|lz4)' ./internal/squash/decompress
 
 FUZZTIME ?= 60s
 FUZZ = -fuzztime $(FUZZTIME) -fuzzminimizetime 20x # else it makes images smaller most of the time
@@ -60,7 +60,7 @@ check: tools ## format, vet, linters, and a cross build for arm64
 	@scripts/deps check
 	@files=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$files" || { echo "gofmt would change: $$files"; exit 1; }
 	go vet ./...
-	go vet -tags $(TAGS),nolibdeflate,nolibzstd ./internal/squash/...
+	go vet -tags $(TAGS),nolibdeflate,nolibzstd,noliblz4 ./internal/squash/...
 	@GOBIN=$(CURDIR)/build/tools CGO_ENABLED=0 go install $(LINTER)
 	build/tools/golangci-lint run
 	shellcheck scripts/deps .ci/run $$(git ls-files 'examples/*/build')

@@ -1,4 +1,4 @@
-//go:build !nolibdeflate || !nolibzstd
+//go:build !nolibdeflate || !nolibzstd || !noliblz4
 
 package decompress
 

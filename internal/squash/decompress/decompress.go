@@ -5,10 +5,10 @@
 // claims, of dictionaries and windows, are ignored or refused, never allocated: a block is decompressed at
 // once, so that the destination is all the dictionary that there is to be.
 //
-// Most images are compressed with gzip or zstd. C does those, libdeflate and libzstd, several times as fast
-// as Go; the build tags nolibdeflate and nolibzstd choose Go in their place. The other methods are decoders
-// of our own: libraries cost every launch of ch-run tens of microseconds to initialise, used or not, and need
-// dictionaries besides the destination, and limits and recovery around them.
+// Most images are compressed with gzip, zstd or LZ4. C does those, libdeflate, libzstd and liblz4, up to several
+// times as fast as Go; the build tags nolibdeflate, nolibzstd and noliblz4 choose Go in their place. The other
+// methods are decoders of our own: libraries cost every launch of ch-run tens of microseconds to initialise, used
+// or not, and need dictionaries besides the destination, and limits and recovery around them.
 package decompress
 
 import (

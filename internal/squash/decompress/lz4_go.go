@@ -1,3 +1,5 @@
+//go:build noliblz4
+
 package decompress
 
 import "encoding/binary"

@@ -5,7 +5,6 @@ import (
 	"runtime"
 	"sync"
 	"syscall"
-	"time"
 
 	"ch-run/internal/kernel"
 	"ch-run/internal/squash"
@@ -57,22 +56,20 @@ func (c *connection) serve(device kernel.FD, i *image) {
 	c.limit = min(c.limit, max(minWorkers, maxInUse/(3*int(i.Superblock().BlockSize))))
 	c.start()
 	c.start() // the first to be busy need not start it
-	time.AfterFunc(settled, func() {
+	// All threads that can ever be needed are created now, while the launch goes on with the first two
+	// workers. Once there is a command there may be no room for them: its processes count towards the same
+	// limit, and an answer that waits for a thread may be what they wait for.
+	go func() {
+		reserve(reserved)
 		for c.start() {
 		}
-		reserve(reserved)
-	})
+	}()
 	c.ended.Wait()
 }
 
-// settled is when all the threads that can ever be needed are created. A launch, which has the first two
-// workers for itself, need not wait for them; later there may be no room for them, since the
-// container's processes count towards the same limit.
-const settled = 100 * time.Millisecond
-
 // reserved is how many threads there are besides the workers': for blocks that are decompressed at the same
 // time, and for the garbage collector.
-const reserved = 4
+const reserved = 6
 
 // reserve has the runtime create threads, which it keeps.
 func reserve(threads int) {

@@ -470,7 +470,8 @@ func TestSquashFSServerDiesDuringLaunch(t *testing.T) {
 	img := squashImage(t, nil)
 	mark := fmt.Sprintf("CH_RUN_TEST_MARK=%d", rand.Uint64())
 	outcomes := map[string]int{}
-	for range 100 {
+	// On a slow machine most servers are found only when the launch is over.
+	for round := 0; round < 100 || outcomes["0"] == round && round < 1000; round++ {
 		cmd := chRun(img, "--", "probe", "pwd")
 		cmd.Env = append(cmd.Env, mark)
 		if err := cmd.Start(); err != nil {
@@ -486,7 +487,7 @@ func TestSquashFSServerDiesDuringLaunch(t *testing.T) {
 		hang.Stop()
 	}
 	t.Log(outcomes)
-	if outcomes["0"] == 100 {
+	if len(outcomes) == 1 && outcomes["0"] > 0 {
 		t.Error("no launch noticed")
 	}
 	checkGone(t, img, mark)

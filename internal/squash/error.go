@@ -46,5 +46,4 @@ var (
 	ErrNotDirectory = errors.New("not a directory")
 	ErrNotRegular   = errors.New("not a regular file")
 	ErrNotSymlink   = errors.New("not a symbolic link")
-	ErrNoXattrs     = errors.New("the image has no extended attributes")
 )

@@ -82,20 +82,42 @@ func run(args []string) int {
 
 // launch becomes the command, or returns why not.
 func launch(options *cli.Options, args []string, caller early.Caller, log *message.Log) error {
-	if asked, _, _ := early.Namespaces(); !asked {
-		return relaunch(args, container.NeedsServer(options))
+	env := environ.New(early.Environ())
+	group, err := container.FindGroup(options, env)
+	if err != nil {
+		return err
+	}
+	met, joined, role, joinErr := early.Join()
+	if asked, _, _ := early.Namespaces(); !asked && !joined {
+		return relaunch(args, group, container.NeedsServer(options))
 	}
 	logStart(caller, args)
-	plan, err := container.New(options, caller, environ.New(early.Environ()), log)
+	if group != nil || joined {
+		if err := group.Met(met, joinErr); err != nil {
+			return err
+		}
+	}
+	if role == early.Loser || role == early.Guest {
+		plan, err := container.NewMember(options, caller, role, group, env, log)
+		if err != nil {
+			return err
+		}
+		return plan.Enter(log)
+	}
+	plan, err := container.New(options, caller, group, env, log)
 	if err != nil {
 		return err
 	}
 	return plan.Run(caller, log)
 }
 
-// relaunch starts this program again in namespaces, or returns why not.
-func relaunch(args []string, server bool) error {
-	return message.Wrap(early.Relaunch(args, server), "can't execute ch-run again: /proc/self/exe")
+// relaunch starts this program again in namespaces, those of the group if there is one, or returns why not.
+func relaunch(args []string, group *container.Group, server bool) error {
+	var peers *early.Group
+	if group != nil {
+		peers = &group.Group
+	}
+	return message.Wrap(early.Relaunch(args, peers, server), "can't execute ch-run again: /proc/self/exe")
 }
 
 // report prints the error that ends the program and returns the exit status.
@@ -112,6 +134,7 @@ func report(err error, log *message.Log) int {
 	case errors.As(err, &usage):
 		status = exitUsage
 	}
+	early.FailGroup(err)
 	log.Error(err)
 	log.Reprint()
 	return status
@@ -147,7 +170,7 @@ func perform(o *cli.Options, args []string, log *message.Log) int {
 	case cli.TaskFeature:
 		// Some kernel features show only in namespaces.
 		if asked, _, _ := early.Namespaces(); !asked && container.NeedsNamespaces(o.Feature) {
-			return report(relaunch(args, false), log)
+			return report(relaunch(args, nil, false), log)
 		}
 		available, err := container.HasFeature(o.Feature, early.CallerIDs(), log)
 		switch {

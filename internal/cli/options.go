@@ -19,6 +19,11 @@ type Options struct {
 	Environment []EnvironmentChange
 	UID, GID    *uint32 // nil: the caller's
 	Home        bool
+	Join        bool    // --join, or implied
+	JoinSize    int32   // --join-ct; 0: not given
+	JoinTag     *string // --join-tag; nil: not given
+	JoinPID     int32   // --join-pid; 0: not given
+	JoinTimeout *uint32 // --join-timeout, in seconds; nil: not given
 	Mount       *string // nil: not given
 	NoPasswd    bool
 	Storage     *string // nil: not given
@@ -111,6 +116,42 @@ func Table() []Option {
 					o.WriteFake = defaultOverlaySize
 				}
 			})},
+		{Long: "join", Short: 'j',
+			Help: "share one container with peer ch-run processes",
+			set:  flag(func(o *Options) { o.Join = true })},
+		{Long: "join-ct", Argument: "N",
+			Help: "number of peers; implies --join",
+			set: func(o *Options, v string) error {
+				n, err := parseInt("--join-ct", v)
+				if err == nil && n > math.MaxInt32 {
+					err = message.Errorf("--join-ct: out of range")
+				}
+				o.Join, o.JoinSize = true, int32(n)
+				return err
+			}},
+		{Long: "join-pid", Argument: "PID",
+			Help: "enter the container of an existing process",
+			set: func(o *Options, v string) (err error) {
+				o.JoinPID, err = parsePositive("--join-pid", v)
+				return err
+			}},
+		{Long: "join-tag", Argument: "TAG",
+			Help: "name of the peer group; implies --join",
+			set: func(o *Options, v string) error {
+				if v == "" {
+					return message.Errorf("join: peer group tag cannot be empty string")
+				}
+				o.Join, o.JoinTag = true, &v
+				return nil
+			}},
+		{Long: "join-timeout", Argument: "SECONDS",
+			Help: "how long to wait for peers (default: 30)",
+			set: func(o *Options, v string) error {
+				n, err := parsePositive("--join-timeout", v)
+				seconds := uint32(n)
+				o.JoinTimeout = &seconds
+				return err
+			}},
 		{Long: "mount", Short: 'm', Argument: "DIR", Complete: CompleteDirectory,
 			Help: "mount point for SquashFS; ignored for directories",
 			set: func(o *Options, v string) error {
@@ -242,6 +283,19 @@ func parseInt(option, s string) (int64, error) {
 		return 0, message.Errorf("%s: out of range", option)
 	}
 	return n, nil
+}
+
+func parsePositive(option, s string) (int32, error) {
+	n, err := parseInt(option, s)
+	switch {
+	case err != nil:
+		return 0, err
+	case n <= 0:
+		return 0, message.Errorf("%s: must be positive", option)
+	case n > math.MaxInt32:
+		return 0, message.Errorf("%s: out of range", option)
+	}
+	return int32(n), nil
 }
 
 func parseID(option, s string) (*uint32, error) {

@@ -8,10 +8,9 @@ import (
 
 // features says what this version has whatever the kernel.
 var features = map[string]bool{
-	"extglob":      true,
-	"seccomp":      false,
-	"cdi":          false,
-	"join-handles": false,
+	"extglob": true,
+	"seccomp": false,
+	"cdi":     false,
 }
 
 // kernelFeatures are those that --feature offers and the kernel decides.
@@ -34,6 +33,9 @@ func HasFeature(name string, caller early.Caller, log *message.Log) (bool, error
 	if has, known := features[name]; known {
 		return has, nil
 	}
+	if name == kernel.JoinHandles.Name {
+		return check(kernel.JoinHandles, -1, log), nil
+	}
 	for _, f := range kernelFeatures {
 		if f.Name != name {
 			continue
@@ -46,11 +48,15 @@ func HasFeature(name string, caller early.Caller, log *message.Log) (bool, error
 		if err != nil {
 			return false, err
 		}
-		if err := f.Check(scratch.Directory); err != nil {
-			log.Verbose("%s: not available (%s): %s", name, f.Requirement(), message.Reason(err))
-			return false, nil
-		}
-		return true, nil
+		return check(f, scratch.Directory, log), nil
 	}
 	return false, message.Errorf("unknown feature: %s", name)
+}
+
+func check(f kernel.Feature, scratch kernel.FD, log *message.Log) bool {
+	err := f.Check(scratch)
+	if err != nil {
+		log.Verbose("%s: not available (%s): %s", f.Name, f.Requirement(), message.Reason(err))
+	}
+	return err == nil
 }

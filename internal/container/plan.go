@@ -31,6 +31,9 @@ type Plan struct {
 	Directory   string // initial working directory
 	Command     []string
 	Environment *environ.Environment // inherited; changed as the plan is carried out
+	Group       *Group               // whom the container is shared with; nil: with nobody
+
+	reference uint64 // of the image, see reference
 }
 
 // A Change is a step of adapting the environment.
@@ -46,10 +49,11 @@ type Change struct {
 // imageEnvironment is where an image says which variables it wants.
 const imageEnvironment = "/ch/environment"
 
-// New makes the plan for a launch.
-func New(o *cli.Options, caller early.Caller, env *environ.Environment, log *message.Log) (*Plan, error) {
+// New makes the plan for a launch, in a container that others will join if there is a group.
+func New(o *cli.Options, caller early.Caller, group *Group, env *environ.Environment, log *message.Log) (*Plan, error) {
 	p := &Plan{
-		UID: caller.EUID, GID: caller.EGID,
+		Group: group,
+		UID:   caller.EUID, GID: caller.EGID,
 		Directory: o.Directory, Command: o.Command,
 		OverlaySize: o.WriteFake, Environment: env,
 	}
@@ -103,6 +107,10 @@ func New(o *cli.Options, caller early.Caller, env *environ.Environment, log *mes
 	log.Verbose("container uid: %d", p.UID)
 	log.Verbose("container gid: %d", p.GID)
 	log.Verbose("private /tmp: %d", flag(o.PrivateTmp))
+	group.log(log)
+	if group != nil {
+		p.reference = reference(o, storage)
+	}
 	return p, nil
 }
 

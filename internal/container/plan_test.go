@@ -22,7 +22,7 @@ func plan(t *testing.T, env []string, args ...string) *Plan {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := New(o, early.Caller{EUID: 1000, EGID: 100}, environ.New(env), &message.Log{})
+	p, err := New(o, early.Caller{EUID: 1000, EGID: 100}, nil, environ.New(env), &message.Log{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,10 +43,18 @@ func (p *Plan) Run(caller early.Caller, log *message.Log) error {
 	if err != nil {
 		return err
 	}
+	handles := p.namespaceHandles(log)
 	log.Debug("pivoting into container")
 	if err := scratch.Pivot(root); err != nil {
 		return message.Wrap(err, "can't pivot_root(2)")
 	}
+	p.publish(handles, log)
+	return p.start(quiet, log)
+}
+
+// start becomes the command, in the container.
+func (p *Plan) start(quiet kernel.FD, log *message.Log) error {
+	p.settle(log)
 	if err := p.changeDirectory(); err != nil {
 		return err
 	}

@@ -41,7 +41,7 @@ int __real_sigaction(int, const struct sigaction *, struct sigaction *);
 int __real_pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
 
 struct early_state early_state = {.server_socket = -1, .image = -1};
-const char *const early_marks[] = {"ch-run:launch", "ch-run:serve", NULL};
+const char *const early_marks[] = {"ch-run:launch", "ch-run:serve", "ch-run:join", "ch-run:join-serve", NULL};
 
 // The limits that Go changes, or that are in its way: for the launch, the soft one is the hard one.
 static const int limits[] = {RLIMIT_NOFILE, RLIMIT_AS, RLIMIT_DATA, RLIMIT_NPROC, RLIMIT_FSIZE};
@@ -57,68 +57,6 @@ static struct {
     long affinity_size;          // bytes; 0 if it was not changed
     int timerslack;              // nanoseconds; 0 if it was not changed
 } saved;
-
-// The options that a launch without --join may have. Everything else (--help, an abbreviation, a
-// misspelling) makes the constructor leave the namespaces to the decision of the Go code, which
-// then starts this executable anew. A test compares these with the table in internal/cli.
-static const char *const long_plain[] = {"env-no-expand", "home", "no-passwd", "private-tmp", "quiet", "unsafe",
-    "verbose", "write", NULL};
-static const char *const long_optional[] = {"set-env", "set-env0", "write-fake", NULL};
-static const char *const long_argument[] = {"bind", "cd", "gid", "mount", "storage", "uid", "unset-env", NULL};
-static const char short_plain[] = "qtvw", short_argument[] = "bcgmsu", short_optional[] = "W";
-
-static int listed(const char *const *list, const char *name, size_t length)
-{
-    for (; *list; list++)
-        if (strlen(*list) == length && memcmp(*list, name, length) == 0)
-            return 1;
-    return 0;
-}
-
-// How many arguments the option WORD takes up, itself included; 0 if it is not one of those above.
-static int option_words(const char *word)
-{
-    if (word[1] == '-') {
-        const char *name = word + 2, *equals = strchr(name, '=');
-        size_t length = equals ? (size_t)(equals - name) : strlen(name);
-        if (listed(long_argument, name, length))
-            return equals ? 1 : 2;
-        return listed(long_optional, name, length) || (!equals && listed(long_plain, name, length));
-    }
-    for (const char *c = word + 1; *c; c++) {
-        if (strchr(short_argument, *c))
-            return c[1] ? 1 : 2;
-        if (strchr(short_optional, *c))
-            return 1;
-        if (!strchr(short_plain, *c))
-            return 0;
-    }
-    return 1;
-}
-
-// Whether the arguments are, beyond doubt, those of a launch in namespaces of its own. If so, IMAGE is the
-// argument of that name, or NULL.
-int early_scan(int argc, char **argv, const char **image)
-{
-    *image = NULL;
-    for (int i = 1; i < argc;) {
-        const char *word = argv[i];
-        if (strcmp(word, "--") == 0)
-            return 1;
-        if (word[0] != '-' || word[1] == 0) {
-            if (*image)
-                return 1;
-            *image = word;
-            i++;
-            continue;
-        }
-        int words = option_words(word);
-        if (words == 0)
-            return 0;
-        i += words;
-    }
-    return 0;
-}
 
 // musl calls constructors without arguments. The kernel puts argc, argv[] and the environment
 // next to each other on the stack (System V ABI, "Process Initialization"), so argc is the word
@@ -511,34 +449,71 @@ static void start_server(const char *image)
     }
 }
 
+// Which of early_marks argv[0] is, or -1. A mark for joining is completed by the group.
+static int find_mark(const char *word, struct early_group *group)
+{
+    for (int mark = 0; early_marks[mark]; mark++) {
+        size_t length = strlen(early_marks[mark]);
+        int tag = 0, joins = mark == EARLY_MARK_JOIN || mark == EARLY_MARK_JOIN_SERVE;
+        if (strncmp(word, early_marks[mark], length) != 0 || word[length] != (joins ? ':' : 0))
+            continue;
+        if (!joins)
+            return mark;
+        if (sscanf(word + length, ":%u:%u:%d:%n", &group->size, &group->timeout, &group->pid, &tag) < 3 || tag == 0)
+            continue;
+        snprintf(group->tag, sizeof group->tag, "%s", word + length + tag);
+        return mark;
+    }
+    return -1;
+}
+
+// A file is an image, or will be an error.
+static int is_file(const char *path)
+{
+    struct stat st;
+    return path && stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+// Gets the process into the namespaces of its container: those of its peers if it is to JOIN any and is not the
+// first, else new ones. And starts what serves the image, if it is to SERVE one, or if it has an IMAGE to serve.
+static void contain(int join, int serve, const char *image)
+{
+    if (join)
+        early_join_begin();
+    if (!join || early_join.role == EARLY_WINNER) {
+        make_namespaces();
+        if (early_state.step == EARLY_DONE && (serve || is_file(image)))
+            start_server(image);
+    }
+    if (!early_state.server) { // which goes on to work when the launch is over
+        pin();
+        be_patient();
+    }
+    deny_files();
+}
+
 __attribute__((constructor)) static void early_main(void)
 {
     char **argv;
-    int argc = find_arguments(&argv), marked = 0;
-    const char *image = NULL;
-    struct stat st;
+    int argc = find_arguments(&argv);
+    struct early_scan scan;
 
     find_room(argc, argv);
     hide_variables();
     save();
     make_room();
     hold_signals();
-    while (argc >= 2 && early_marks[marked] && strcmp(argv[0], early_marks[marked]) != 0)
-        marked++;
-    early_state.relaunched = argc >= 2 && early_marks[marked];
+    int mark = argc >= 2 ? find_mark(argv[0], &early_join.group) : -1;
+    early_state.relaunched = mark >= 0;
     if (early_state.privileged || early_state.ruid != early_state.euid || early_state.rgid != early_state.egid)
         return; // Go refuses to go on
-    if (early_state.relaunched || early_scan(argc, argv, &image)) {
-        make_namespaces();
-        // A file is an image, or will be an error.
-        if (early_state.step == EARLY_DONE
-            && (early_state.relaunched ? marked == EARLY_MARK_SERVE : image && stat(image, &st) == 0 && S_ISREG(st.st_mode)))
-            start_server(image);
-        if (!early_state.server) { // which goes on to work when the launch is over
-            pin();
-            be_patient();
-        }
-        deny_files();
+    if (mark >= 0) {
+        contain(mark >= EARLY_MARK_JOIN, mark == EARLY_MARK_SERVE || mark == EARLY_MARK_JOIN_SERVE, NULL);
+    } else if (early_scan(argc, argv, &scan)) {
+        int join = scan.join || scan.pid;
+        if (join && !early_find_group(&scan, &early_join.group))
+            return;
+        contain(join, 0, scan.image);
     }
 }
 

@@ -12,6 +12,9 @@
 // If the image is a file it also makes the process of the FUSE server, in which everything else then
 // happens a second time: [IsServer].
 //
+// If the process is a peer, the constructor meets the others first: join.c says how. The namespaces
+// are then those of the group: [Join] says what came of it.
+//
 // Where the scan declined and Go finds that a launch is wanted after all, [Relaunch] executes
 // this program again, marked so that the constructor does not scan. The two parsers therefore need
 // not agree for a launch to be right, only for it to be as quick as it can be.
@@ -33,6 +36,7 @@ extern char **environ;
 import "C"
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"syscall"
@@ -45,7 +49,7 @@ import (
 // child processes.
 func init() {
 	C.early_show_variables()
-	if asked, _, _ := Namespaces(); !asked {
+	if asked, _, _ := Namespaces(); !asked && C.early_join.asked == 0 {
 		return
 	}
 	var limit syscall.Rlimit
@@ -119,15 +123,24 @@ func Namespaces() (asked bool, failed Step, err error) {
 	}[s.step], syscall.Errno(s.error)
 }
 
-// Relaunch executes this program again with args, with namespaces whatever the scan says, and with a
-// server if one is wanted. It returns only if that failed.
-func Relaunch(args []string, server bool) error {
+// Relaunch executes this program again with args, with namespaces whatever the scan says: those of the group
+// if one is given. If the image has to be served, it gets a server. Relaunch returns only if that failed.
+func Relaunch(args []string, group *Group, server bool) error {
 	mark := C.EARLY_MARK_LAUNCH
-	if server {
+	switch {
+	case group != nil && server:
+		mark = C.EARLY_MARK_JOIN_SERVE
+	case group != nil:
+		mark = C.EARLY_MARK_JOIN
+	case server:
 		mark = C.EARLY_MARK_SERVE
 	}
-	marks := (*[2]*C.char)(unsafe.Pointer(&C.early_marks))
-	return execute([]string{"/proc/self/exe"}, append([]string{C.GoString(marks[mark])}, args...), Environ(), 0)
+	marks := (*[4]*C.char)(unsafe.Pointer(&C.early_marks))
+	name := C.GoString(marks[mark])
+	if group != nil {
+		name += fmt.Sprintf(":%d:%d:%d:%s", group.Size, group.Timeout, group.PID, group.Tag)
+	}
+	return execute([]string{"/proc/self/exe"}, append([]string{name}, args...), Environ(), 0)
 }
 
 // A Server is what the process that is to serve an image begins with.

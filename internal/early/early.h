@@ -32,12 +32,89 @@ struct early_state {
 };
 extern struct early_state early_state;
 
-// What the program executes itself as, as argv[0], when it has found out what the scan did not.
-enum { EARLY_MARK_LAUNCH, EARLY_MARK_SERVE };
+// scan.c: what the arguments say. Those of options are NULL where the option is not given.
+struct early_scan {
+    const char *image;
+    int join; // there is an option that makes this a peer
+    const char *size, *tag, *timeout, *pid;
+};
+int early_scan(int argc, char **argv, struct early_scan *scan);
+
+// Peers that share a container: a group, or the one process that is in the container already.
+enum { EARLY_TAG_MAX = 240, EARLY_PATIENCE = 30 }; // bytes, of which a file name has 255; seconds
+struct early_group {
+    unsigned size, timeout; // timeout in seconds
+    pid_t pid;              // 0: a group
+    char tag[EARLY_TAG_MAX + 1];
+};
+int early_find_group(const struct early_scan *scan, struct early_group *group);
+
+// join.c: the rendezvous of peers.
+enum early_role {
+    EARLY_ALONE,  // no peer, or one that failed
+    EARLY_WINNER, // makes the container
+    EARLY_LOSER,  // is in the user namespace of the winner's container
+    EARLY_GUEST,  // is in the user namespace of the container that the process given is in
+};
+
+enum early_trouble {
+    EARLY_JOIN_OPEN = 1, // an object cannot be opened, or made: error, path
+    EARLY_JOIN_OWNER,    // it is another user's: path, number is the user ID
+    EARLY_JOIN_KIND,     // it is no regular file of mode 0600: path
+    EARLY_JOIN_FORMAT,   // it was made by another program, or another version of this one: path
+    EARLY_JOIN_SIZE,     // peers disagree on their number: number is the group's
+    EARLY_JOIN_FULL,     // all peers have come already: number is how many
+    EARLY_JOIN_TIMEOUT,  // the winner is not ready: number of peers that came, winner
+    EARLY_JOIN_FAILED,   // the winner failed: text, winner
+    EARLY_JOIN_NO_PID,   // there is no such process: path
+    EARLY_JOIN_PID,      // its namespaces cannot be opened: error, path
+    EARLY_JOIN_OUTSIDE,  // it is in no other container than this process
+    EARLY_JOIN_ENTER,    // setns(2) of the user namespace: error
+};
+
+// What losers have to know of the container, from the winner.
+struct early_facts {
+    int32_t winner; // its PID
+    uint64_t reference; // equal if other peers name the image in the same way
+    uint64_t image_device, image_inode;
+    char image[4096]; // path
+    char home[512];   // what $HOME has to be, or ""
+};
+
+struct early_join {
+    int asked; // the constructor was to join
+    struct early_group group;
+    enum early_role role;
+    enum early_trouble trouble; // 0: none
+    int error;                  // errno
+    unsigned number;
+    char path[512];
+    char text[1024];
+    int mount_namespace; // of the container, for losers and guests
+    struct early_facts facts;
+    unsigned left; // peers that are not in yet
+    int cleaned;   // this process removed the shared memory and the semaphore
+};
+extern struct early_join early_join;
+
+// A namespace file handle (name_to_handle_at(2)); bytes is 0 where the kernel has none.
+struct early_handle {
+    uint32_t bytes;
+    int32_t type;
+    uint8_t data[64];
+};
+
+void early_join_begin(void);
+void early_join_publish(const struct early_facts *facts, const struct early_handle *user, const struct early_handle *mount);
+void early_join_fail(const char *text);
+void early_join_settle(void);
+
+// What the program executes itself as, as argv[0], when it has found out what the scan did not. Behind the
+// last come ":SIZE:TIMEOUT:PID:TAG".
+enum { EARLY_MARK_LAUNCH, EARLY_MARK_SERVE, EARLY_MARK_JOIN, EARLY_MARK_JOIN_SERVE };
 extern const char *const early_marks[];
 
 void early_show_variables(void);
-int early_scan(int argc, char **argv, const char **image);
 void early_reap(void);
 void early_serving(const char *title);
 

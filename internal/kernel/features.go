@@ -19,8 +19,9 @@ type Feature struct {
 
 // The features: Openat2 finds bind destinations in one system call, MountSetattr makes trees of mounts
 // read-only, Fuse is for SquashFS images, Overlayfs for --write-fake and mount points that an image
-// lacks, and TmpfsXattrs for deleting and replacing directories of the image under --write-fake. The
-// last three are probed in a scratch directory, so in the container's mount namespace.
+// lacks, and TmpfsXattrs for deleting and replacing directories of the image under --write-fake. These
+// three are probed in a scratch directory, so in the container's mount namespace. JoinHandles are what
+// peers find the namespaces of their container by, whoever of them is still there.
 var (
 	Openat2 = Feature{Name: "openat2", Since: [2]int{5, 6}, probe: func(FD) error {
 		fd, err := unix.Openat2(unix.AT_FDCWD, ".", &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT})
@@ -39,10 +40,21 @@ var (
 	TmpfsXattrs = Feature{Name: "tmpfs-xattrs", Since: [2]int{6, 6}, probe: func(scratch FD) error {
 		return unix.Setxattr(scratch.Path(), "user.ch-run", []byte("1"), 0)
 	}}
+	JoinHandles = Feature{Name: "join-handles", Since: [2]int{6, 18}, probe: func(FD) error {
+		kind, bytes, err := NamespaceHandle("mnt")
+		if err != nil {
+			return err
+		}
+		fd, err := unix.OpenByHandleAt(unix.FD_NSFS_ROOT, unix.NewFileHandle(kind, bytes), unix.O_RDONLY|unix.O_CLOEXEC)
+		FD(fd).Close()
+		return err
+	}}
 )
 
 // Features lists them all.
-func Features() []Feature { return []Feature{Openat2, MountSetattr, Fuse, Overlayfs, TmpfsXattrs} }
+func Features() []Feature {
+	return []Feature{Openat2, MountSetattr, Fuse, Overlayfs, TmpfsXattrs, JoinHandles}
+}
 
 // Check returns nil if the running kernel has the feature, and otherwise why not.
 //

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // MapIDs maps user ID uid and group ID gid of the user namespace that the process is in to 0 of the
@@ -21,6 +23,30 @@ func MapIDs(uid, gid uint32) (failed string, err error) {
 		}
 	}
 	return "", nil
+}
+
+// NamespaceHandle returns the type and the content of a file handle for the process's namespace of that name in
+// proc_pid_ns(5). It stays good as long as the namespace lives (name_to_handle_at(2); Linux 6.18).
+func NamespaceHandle(name string) (kind int32, content []byte, err error) {
+	handle, _, err := unix.NameToHandleAt(unix.AT_FDCWD, "/proc/self/ns/"+name, unix.AT_SYMLINK_FOLLOW)
+	if err != nil {
+		return 0, nil, err
+	}
+	return handle.Type(), handle.Bytes(), nil
+}
+
+// EnterMountNamespace moves the calling thread alone to a mount namespace, of which the root directory becomes its
+// root and working directory (setns(2)).
+//
+// Preconditions: the process is in the user namespace that owns the mount namespace, and the calling goroutine is
+// locked to its thread.
+func EnterMountNamespace(namespace FD) error {
+	// Threads share their root and working directory, and those who do cannot be moved.
+	if err := unix.Unshare(unix.CLONE_FS); err != nil {
+		return err
+	}
+	defer namespace.Close()
+	return unix.Setns(int(namespace), unix.CLONE_NEWNS)
 }
 
 // A Host is where [Host.WhyNoNamespaces] looks for causes.

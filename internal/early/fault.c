@@ -1,0 +1,18 @@
+// See fault.h.
+#ifdef CH_RUN_FAULTS
+#include "fault.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+// CH_RUN_FAULT is NAME=SIGNAL: where the place of that name is passed, the process sends itself that signal.
+void early_fault(const char *name)
+{
+    const char *wanted = getenv("CH_RUN_FAULT");
+    size_t length = strlen(name);
+    if (wanted && strncmp(wanted, name, length) == 0 && wanted[length] == '=')
+        kill(getpid(), atoi(wanted + length + 1));
+}
+#endif

@@ -91,7 +91,9 @@ func launch(options *cli.Options, args []string, caller early.Caller, log *messa
 	if asked, _, _ := early.Namespaces(); !asked && !joined {
 		return relaunch(args, group, container.NeedsServer(options))
 	}
-	logStart(caller, args)
+	if !early.Logged() {
+		logStart(caller, args)
+	}
 	if group != nil || joined {
 		if err := group.Met(met, joinErr); err != nil {
 			return err

@@ -2,8 +2,6 @@ package container
 
 import (
 	"errors"
-	"hash/fnv"
-	"io"
 	"os"
 	"strconv"
 
@@ -108,14 +106,6 @@ func (g *Group) explain(e *early.JoinError) error {
 	return message.Wrap(e.Err, "join: can't open %s", e.Path).Hint("peers meet in /dev/shm, a tmpfs that all may write to")
 }
 
-// reference is a number for what the caller names as the image, the same for the same.
-func reference(o *cli.Options, storage string) uint64 {
-	directory, _ := kernel.Getcwd() // "" is as good
-	h := fnv.New64a()
-	_, _ = io.WriteString(h, storage+"\x00"+directory+"\x00"+o.Image) // never fails
-	return h.Sum64()
-}
-
 // publish tells the losers that the container stands. Whatever is wrong with this process from now on is its
 // own affair.
 func (p *Plan) publish(handles [2]early.NamespaceHandle, log *message.Log) {
@@ -124,7 +114,7 @@ func (p *Plan) publish(handles [2]early.NamespaceHandle, log *message.Log) {
 	}
 	log.Verbose("join: I won")
 	log.Verbose("join: winner initializing shared data")
-	facts := early.Facts{Reference: p.reference, Image: p.Image.Path, Home: p.Home}
+	facts := early.Facts{Image: p.Image.Path, Home: p.Home}
 	if st, err := p.Image.Handle.Stat(); err == nil {
 		facts.ImageDevice, facts.ImageInode = st.Device, st.Inode
 	}
@@ -179,8 +169,7 @@ func NewMember(o *cli.Options, caller early.Caller, role early.Role, group *Grou
 	log.Verbose("join: I lost")
 	log.Verbose("joining namespaces of pid %d", facts.Winner)
 	p.Home = facts.Home
-	storage := storageDirectory(o, env, userName(env, caller), log)
-	if facts.Reference != reference(o, storage) && !sameImage(o, storage, facts) {
+	if !early.SameReference() && !sameImage(o, storageDirectory(o, env, userName(env, caller), log), facts) {
 		log.Warning("join: image ignored: %s: the winner's is %s", o.Image, facts.Image)
 	}
 	return p, nil

@@ -32,8 +32,6 @@ type Plan struct {
 	Command     []string
 	Environment *environ.Environment // inherited; changed as the plan is carried out
 	Group       *Group               // whom the container is shared with; nil: with nobody
-
-	reference uint64 // of the image, see reference
 }
 
 // A Change is a step of adapting the environment.
@@ -108,9 +106,6 @@ func New(o *cli.Options, caller early.Caller, group *Group, env *environ.Environ
 	log.Verbose("container gid: %d", p.GID)
 	log.Verbose("private /tmp: %d", flag(o.PrivateTmp))
 	group.log(log)
-	if group != nil {
-		p.reference = reference(o, storage)
-	}
 	return p, nil
 }
 

@@ -80,7 +80,7 @@ static struct {
 } hidden[HIDDEN];
 static int hidden_count;
 
-static void hide_variables(void)
+void early_hide_variables(void)
 {
     static const char *const names[] = {"GODEBUG=", "GOGC=", "GOMAXPROCS=", "GOMEMLIMIT=", "GOTRACEBACK="};
     static const char own[] = "CH_RUN_";
@@ -474,12 +474,9 @@ static int is_file(const char *path)
     return path && stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-// Gets the process into the namespaces of its container: those of its peers if it is to JOIN any and is not the
-// first, else new ones. And starts what serves the image, if it is to SERVE one, or if it has an IMAGE to serve.
+// Makes the namespaces of the container, unless it is that of the peers whom this process was to JOIN. And starts what serves the image, if it is to SERVE one, or if it has an IMAGE to serve.
 static void contain(int join, int serve, const char *image)
 {
-    if (join)
-        early_join_begin();
     if (!join || early_join.role == EARLY_WINNER) {
         make_namespaces();
         if (early_state.step == EARLY_DONE && (serve || is_file(image)))
@@ -499,7 +496,7 @@ __attribute__((constructor)) static void early_main(void)
     struct early_scan scan;
 
     find_room(argc, argv);
-    hide_variables();
+    early_hide_variables();
     save();
     make_room();
     hold_signals();
@@ -508,11 +505,19 @@ __attribute__((constructor)) static void early_main(void)
     if (early_state.privileged || early_state.ruid != early_state.euid || early_state.rgid != early_state.egid)
         return; // Go refuses to go on
     if (mark >= 0) {
+        if (mark >= EARLY_MARK_JOIN) {
+            early_join.reference = early_reference(argv + 1, argc - 1);
+            early_join_begin();
+        }
         contain(mark >= EARLY_MARK_JOIN, mark == EARLY_MARK_SERVE || mark == EARLY_MARK_JOIN_SERVE, NULL);
     } else if (early_scan(argc, argv, &scan)) {
         int join = scan.join || scan.pid;
-        if (join && !early_find_group(&scan, &early_join.group))
+        if (join && (scan.command >= argc || !early_find_group(&scan, &early_join.group)))
             return;
+        early_join.reference = early_reference(argv, scan.command);
+        if (join)
+            early_join_begin();
+        early_take_short_way(argv, &scan);
         contain(join, 0, scan.image);
     }
 }

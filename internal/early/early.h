@@ -34,8 +34,10 @@ extern struct early_state early_state;
 
 // scan.c: what the arguments say. Those of options are NULL where the option is not given.
 struct early_scan {
-    const char *image;
-    int join; // there is an option that makes this a peer
+    const char *image, *directory;
+    int command;  // its index among the arguments, which may be that of the end
+    int involved; // there are options that only Go understands
+    int join;     // there is an option that makes this a peer
     const char *size, *tag, *timeout, *pid;
 };
 int early_scan(int argc, char **argv, struct early_scan *scan);
@@ -75,7 +77,7 @@ enum early_trouble {
 // What losers have to know of the container, from the winner.
 struct early_facts {
     int32_t winner; // its PID
-    uint64_t reference; // equal if other peers name the image in the same way
+    uint64_t reference; // equal if another peer has the same options: see early_reference
     uint64_t image_device, image_inode;
     char image[4096]; // path
     char home[512];   // what $HOME has to be, or ""
@@ -90,7 +92,9 @@ struct early_join {
     unsigned number;
     char path[512];
     char text[1024];
+    uint64_t reference;  // of this process
     int mount_namespace; // of the container, for losers and guests
+    int logged;          // syslog knows of this process
     struct early_facts facts;
     unsigned left; // peers that are not in yet
     int cleaned;   // this process removed the shared memory and the semaphore
@@ -109,11 +113,16 @@ void early_join_publish(const struct early_facts *facts, const struct early_hand
 void early_join_fail(const char *text);
 void early_join_settle(void);
 
+// loser.c: the short way into the container.
+uint64_t early_reference(char **argv, int count);
+void early_take_short_way(char **argv, const struct early_scan *scan);
+
 // What the program executes itself as, as argv[0], when it has found out what the scan did not. Behind the
 // last come ":SIZE:TIMEOUT:PID:TAG".
 enum { EARLY_MARK_LAUNCH, EARLY_MARK_SERVE, EARLY_MARK_JOIN, EARLY_MARK_JOIN_SERVE };
 extern const char *const early_marks[];
 
+void early_hide_variables(void);
 void early_show_variables(void);
 void early_reap(void);
 void early_serving(const char *title);

@@ -37,7 +37,6 @@ const (
 // Facts are what losers have to know of the container.
 type Facts struct {
 	Winner                  int    // PID
-	Reference               uint64 // equal where the image is named in the same way
 	Image                   string // path of the image that it was made of
 	ImageDevice, ImageInode uint64 // of the image
 	Home                    string // what $HOME has to be, or "" to have it depend on the image
@@ -104,10 +103,19 @@ func MountNamespace() int { return int(C.early_join.mount_namespace) }
 func JoinFacts() Facts {
 	f := &C.early_join.facts
 	return Facts{
-		Winner: int(f.winner), Reference: uint64(f.reference), Image: C.GoString(&f.image[0]), Home: C.GoString(&f.home[0]),
+		Winner: int(f.winner), Image: C.GoString(&f.image[0]), Home: C.GoString(&f.home[0]),
 		ImageDevice: uint64(f.image_device), ImageInode: uint64(f.image_inode),
 	}
 }
+
+// SameReference says whether the process has the options of the winner and was started in the same directory, so that
+// its image is the same.
+//
+// Preconditions: the process is a [Loser].
+func SameReference() bool { return C.early_join.reference == C.early_join.facts.reference }
+
+// Logged says whether syslog knows of the process already.
+func Logged() bool { return C.early_join.logged != 0 }
 
 // A NamespaceHandle is a namespace file handle (name_to_handle_at(2); Linux 6.18), or nothing.
 type NamespaceHandle struct {
@@ -120,7 +128,7 @@ type NamespaceHandle struct {
 //
 // Preconditions: the process is the [Winner], and in the container.
 func Publish(facts Facts, user, mount NamespaceHandle) {
-	f := C.struct_early_facts{reference: C.uint64_t(facts.Reference), image_device: C.uint64_t(facts.ImageDevice), image_inode: C.uint64_t(facts.ImageInode)}
+	f := C.struct_early_facts{reference: C.early_join.reference, image_device: C.uint64_t(facts.ImageDevice), image_inode: C.uint64_t(facts.ImageInode)}
 	copyText(f.image[:], facts.Image)
 	copyText(f.home[:], facts.Home)
 	u, m := user.c(), mount.c()

@@ -15,6 +15,9 @@ static const char *const long_plain[] = {"env-no-expand", "home", "no-passwd", "
 static const char *const long_optional[] = {"set-env", "set-env0", "write-fake", NULL};
 static const char *const long_argument[] = {"bind", "cd", "gid", "mount", "storage", "uid", "unset-env", NULL};
 static const char short_plain[] = "qtvwj", short_argument[] = "bcgmsu", short_optional[] = "W";
+// Those of them that a peer cannot follow without Go; others are about the container, and so not for losers.
+static const char *const long_involved[] = {"quiet", "set-env", "set-env0", "unset-env", "verbose", NULL};
+static const char short_involved[] = "qv";
 
 static int listed(const char *const *list, const char *name, size_t length)
 {
@@ -56,11 +59,17 @@ static int option_words(struct early_scan *scan, const char *word, const char *n
         int words;
         if (join_option(scan, name, length, equals, next, &words))
             return words;
+        scan->involved |= listed(long_involved, name, length);
+        if (length == 2 && memcmp(name, "cd", 2) == 0)
+            scan->directory = equals ? equals + 1 : next;
         if (listed(long_argument, name, length))
             return equals ? 1 : 2;
         return listed(long_optional, name, length) || (!equals && listed(long_plain, name, length));
     }
     for (const char *c = word + 1; *c; c++) {
+        scan->involved |= strchr(short_involved, *c) != NULL;
+        if (*c == 'c')
+            scan->directory = c[1] ? c + 1 : next;
         if (strchr(short_argument, *c))
             return c[1] ? 1 : 2;
         if (strchr(short_optional, *c))
@@ -78,11 +87,15 @@ int early_scan(int argc, char **argv, struct early_scan *scan)
     memset(scan, 0, sizeof *scan);
     for (int i = 1; i < argc;) {
         const char *word = argv[i];
-        if (strcmp(word, "--") == 0)
+        if (strcmp(word, "--") == 0) {
+            scan->command = scan->image ? i + 1 : i + 2;
             return 1;
+        }
         if (word[0] != '-' || word[1] == 0) {
-            if (scan->image)
+            if (scan->image) {
+                scan->command = i;
                 return 1;
+            }
             scan->image = word;
             i++;
             continue;

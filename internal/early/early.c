@@ -209,6 +209,13 @@ static void be_patient(void)
         prctl(PR_SET_TIMERSLACK, 100000000L);
 }
 
+// Undoes it, for those who have to wait for no longer than they say.
+void early_mind_time(void)
+{
+    if (saved.timerslack > 0)
+        prctl(PR_SET_TIMERSLACK, (long)saved.timerslack);
+}
+
 // The signals that a Go runtime (blockableSig and _SigUnblock in its source), or a C library's threads,
 // unblock whatever mask they were started with. All threads can receive them then.
 static const int unblocked[] = {SIGHUP, SIGINT, SIGQUIT, SIGABRT, SIGTERM, SIGSTKFLT, SIGSYS, SIGPROF, SIGCHLD,

@@ -122,6 +122,7 @@ void early_take_short_way(char **argv, const struct early_scan *scan);
 enum { EARLY_MARK_LAUNCH, EARLY_MARK_SERVE, EARLY_MARK_JOIN, EARLY_MARK_JOIN_SERVE };
 extern const char *const early_marks[];
 
+void early_mind_time(void);
 void early_hide_variables(void);
 void early_show_variables(void);
 void early_reap(void);

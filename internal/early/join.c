@@ -35,6 +35,7 @@
 #include "early.h"
 #include "fault.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -44,7 +45,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -85,7 +85,7 @@ static const char magic[16] = "ch-run join 1";
 
 struct early_join early_join = {.mount_namespace = -1};
 
-static struct {
+static struct peer {
     int directory, object; // descriptors
     struct record *record;
     sem_t *semaphore;
@@ -407,6 +407,8 @@ static int open_record(void)
         if (st.st_size != 0 && st.st_size != sizeof *peer.record)
             return fail_object(EARLY_JOIN_FORMAT, 0, peer.object_name);
         peer.record = map(peer.object, sizeof *peer.record, peer.object_name);
+        if (!peer.record && st.st_size == 0)
+            unlink_objects(); // which nobody could use either
         return peer.record ? 0 : -1;
     }
 }
@@ -420,8 +422,10 @@ static int open_group(void)
         struct record *r = peer.record;
         if (r->magic[0] == 0) { // new, or whoever made it got no further
             FAULT("making");
-            if (open_semaphore(1) != 0)
+            if (open_semaphore(1) != 0) {
+                unlink_objects();
                 return -1;
+            }
             r->size = early_join.group.size;
             memcpy(r->magic, magic, sizeof magic);
             return 0;
@@ -517,6 +521,43 @@ static int win(uint32_t edition)
     return 1;
 }
 
+// Removes the objects of that name if they were left behind. Those in use, or not understood, stay.
+static void sweep_one(const char *name)
+{
+    const char *tag = name + strlen(SHM_PREFIX);
+    struct stat st;
+    if (snprintf(peer.object_name, sizeof peer.object_name, "%s", name) >= (int)sizeof peer.object_name
+        || snprintf(peer.semaphore_name, sizeof peer.semaphore_name, SEM_PREFIX "%s", tag) >= (int)sizeof peer.semaphore_name)
+        return;
+    peer.object = openat(peer.directory, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    if (peer.object < 0)
+        return;
+    if (fstat(peer.object, &st) == 0 && st.st_uid == geteuid() && S_ISREG(st.st_mode) && st.st_size == sizeof *peer.record
+        && try_lock(EDIT)) {
+        peer.record = mmap(NULL, sizeof *peer.record, PROT_READ, MAP_SHARED, peer.object, 0);
+        if (peer.record == MAP_FAILED)
+            peer.record = NULL;
+        else if (memcmp(peer.record->magic, magic, sizeof magic) == 0 && left_behind())
+            unlink_objects();
+    }
+    close_object();
+}
+
+// Removes what groups of this user left behind that will not be completed: of which a peer was killed before it
+// came, for one. It is done by a peer that has nothing better to do.
+static void sweep(void)
+{
+    const struct peer own = peer;
+    struct dirent *e;
+    DIR *directory = opendir(OBJECTS);
+    while (directory && (e = readdir(directory)))
+        if (strncmp(e->d_name, SHM_PREFIX, strlen(SHM_PREFIX)) == 0 && strcmp(e->d_name, own.object_name) != 0)
+            sweep_one(e->d_name);
+    if (directory)
+        closedir(directory);
+    peer = own;
+}
+
 // Waits until this process is to make the container, or can enter it: NAMESPACES are open then.
 static int await(struct namespaces *namespaces)
 {
@@ -551,6 +592,8 @@ static int await(struct namespaces *namespaces)
             return fail(EARLY_JOIN_TIMEOUT, 0, NULL);
         }
         FAULT("waiting");
+        if (peer.slot == 1 && slice == 2)
+            sweep();
         sleep_until_announced(rest < slice ? rest : slice);
     }
 }
@@ -623,9 +666,6 @@ void early_join_begin(void)
         early_join.role = EARLY_ALONE;
 }
 
-// A launch has all timers wait, see be_patient in early.c.
-static void mind_time(void) { prctl(PR_SET_TIMERSLACK, 50000L); }
-
 // Tells the others that the container stands: this process, the winner, is in it.
 void early_join_publish(const struct early_facts *facts, const struct early_handle *user, const struct early_handle *mount)
 {
@@ -633,7 +673,7 @@ void early_join_publish(const struct early_facts *facts, const struct early_hand
     struct stat st;
     if (!r)
         return;
-    mind_time();
+    early_mind_time();
     set_deadline();
     FAULT("publishing");
     r->facts = *facts;
@@ -661,7 +701,7 @@ void early_join_fail(const char *text)
     struct record *r = peer.record;
     if (!r || early_join.role != EARLY_WINNER || r->state != FORMING)
         return;
-    mind_time();
+    early_mind_time();
     set_deadline();
     if (begin_edit() != 0)
         return;
@@ -680,7 +720,7 @@ void early_join_settle(void)
     struct record *r = peer.record;
     if (!r)
         return;
-    mind_time();
+    early_mind_time();
     set_deadline();
     const struct timespec grace = {.tv_nsec = GRACE * 1000000L};
     for (uint32_t before = 0, now = r->arrived + r->in; !r->complete && now != before;) {

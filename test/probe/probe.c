@@ -21,10 +21,12 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -407,6 +409,7 @@ static const struct {
 } deniable[] = {
     {"openat2", SYS_openat2}, {"open_tree", SYS_open_tree}, {"mount_setattr", SYS_mount_setattr},
     {"fsopen", SYS_fsopen}, {"unshare", SYS_unshare}, {"pivot_root", SYS_pivot_root}, {"mount", SYS_mount},
+    {"name_to_handle_at", SYS_name_to_handle_at}, {"open_by_handle_at", SYS_open_by_handle_at},
 };
 
 // spec: NAME or NAME:ERRNO, the default being ENOSYS.
@@ -626,6 +629,33 @@ static int crowd(char **args)
     return 0;
 }
 
+// A number in the memory of each probe: its PID.
+static volatile pid_t own_number;
+
+// Reads the number of another probe, as MPI libraries read messages (process_vm_readv(2)). args: PID
+static int peek(char **args)
+{
+    pid_t number = 0;
+    struct iovec here = {&number, sizeof number}, there = {(void *)&own_number, sizeof number};
+    if (syscall(SYS_process_vm_readv, atoi(*args), &here, 1, &there, 1, 0) != sizeof number)
+        return fail("process_vm_readv");
+    printf("read %d\n", number);
+    return 0;
+}
+
+// Attaches to another process, as debuggers do. args: PID
+static int attach(char **args)
+{
+    int result;
+    pid_t pid = atoi(*args);
+    if (ptrace(PTRACE_ATTACH, pid, NULL, NULL) != 0)
+        return fail("ptrace");
+    if (waitpid(pid, &result, 0) != pid || ptrace(PTRACE_DETACH, pid, NULL, NULL) != 0)
+        return fail("ptrace");
+    printf("attached to %d\n", pid);
+    return 0;
+}
+
 static const struct {
     const char *verb;
     int (*run)(char **args);
@@ -635,7 +665,8 @@ static const struct {
     {"count", count_arguments}, {"cat", cat}, {"ls", list}, {"stat", status}, {"write", write_to},
     {"mkdir", make_directory}, {"rm", remove_file}, {"pwd", working_directory}, {"exit", exit_with},
     {"kill", kill_self}, {"sleep", sleep_for}, {"escape", try_escape}, {"above", above_root}, {"swap", swap},
-    {"children", show_children}, {"crowd", crowd}, {"when", when}, {"daemon", leave_daemon}, {"hold", hold_open}, {"syslog", log_daemon}, {"with", with}, {"diskless", diskless},
+    {"children", show_children}, {"crowd", crowd}, {"when", when}, {"daemon", leave_daemon}, {"hold", hold_open}, {"syslog", log_daemon}, {"with", with},
+    {"peek", peek}, {"attach", attach}, {"diskless", diskless},
 };
 
 static int run(char **args)
@@ -650,5 +681,6 @@ static int run(char **args)
 int main(int argc, char **argv)
 {
     (void)argc;
+    own_number = getpid();
     return run(argv + 1);
 }

@@ -41,6 +41,10 @@ run: build ## set up everything and run a command in an example image
 	bin/ch-run build/busybox -- sh -c \
 	  'echo "I am $$(id -un) ($$(id -u):$$(id -g)) on $$(hostname), in $$(pwd) of an image that holds:"; ls /'
 
+# For tests: dies where CH_RUN_FAULT says.
+build/ch-run.faults: tools
+	go build -tags $(TAGS)$(NO_LIBRARIES),faults $(GO_FLAGS) -ldflags '$(LD_FLAGS)' -o $@ ./cmd/ch-run
+
 test: build ## run every test
 	@scripts/deps test
 	go test -count=1 ./... # what the tests copy and execute is not known to the cache

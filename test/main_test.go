@@ -95,9 +95,10 @@ func isWanted(test string) bool {
 // makeInputs builds ch-run as the Makefile does, and the probe.
 func makeInputs() error {
 	commands := [][]string{
-		{"make", "-s", "-C", "..", "build"},
+		{"make", "-s", "-C", "..", "build", "build/ch-run.faults"},
 		{"mkdir", inputs + "/bin"},
 		{"cp", "../bin/ch-run", inputs + "/bin/ch-run"},
+		{"cp", "../build/ch-run.faults", inputs + "/bin/ch-run.faults"},
 		{"gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-o", inputs + "/bin/probe", "probe/probe.c"},
 		{"env", "CGO_ENABLED=0", "go", "build", "-o", inputs + "/bin/lister", "./lister"},
 		{"cp", "-r", "../examples", "testdata", inputs},

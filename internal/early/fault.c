@@ -7,12 +7,14 @@
 #include <string.h>
 #include <unistd.h>
 
-// CH_RUN_FAULT is NAME=SIGNAL: where the place of that name is passed, the process sends itself that signal.
+// CH_RUN_FAULT is NAME=SIGNAL[,...]: where the place of that name is passed, the process sends itself the signal.
 void early_fault(const char *name)
 {
-    const char *wanted = getenv("CH_RUN_FAULT");
     size_t length = strlen(name);
-    if (wanted && strncmp(wanted, name, length) == 0 && wanted[length] == '=')
-        kill(getpid(), atoi(wanted + length + 1));
+    for (const char *wanted = getenv("CH_RUN_FAULT"); wanted; wanted = strchr(wanted, ',')) {
+        wanted += *wanted == ',';
+        if (strncmp(wanted, name, length) == 0 && wanted[length] == '=')
+            kill(getpid(), atoi(wanted + length + 1));
+    }
 }
 #endif

@@ -529,6 +529,7 @@ static void sweep_one(const char *name)
     if (snprintf(peer.object_name, sizeof peer.object_name, "%s", name) >= (int)sizeof peer.object_name
         || snprintf(peer.semaphore_name, sizeof peer.semaphore_name, SEM_PREFIX "%s", tag) >= (int)sizeof peer.semaphore_name)
         return;
+    peer.record = NULL;
     peer.object = openat(peer.directory, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
     if (peer.object < 0)
         return;

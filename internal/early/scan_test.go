@@ -3,10 +3,12 @@ package early
 import (
 	"errors"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"testing"
 
 	"ch-run/internal/cli"
+	"ch-run/internal/join"
 )
 
 // TestScanRecognisesLaunches has every option in every full spelling. What the parser takes for a launch
@@ -50,32 +52,110 @@ func TestScanRecognisesNothingElse(t *testing.T) {
 	}
 }
 
-// TestScanLeavesJoining has what must not get namespaces of its own: a peer enters those of another.
-func TestScanLeavesJoining(t *testing.T) {
-	for _, line := range []string{
-		"-j img ls",
-		"-vj img ls",
-		"-jv img ls",
-		"img -j ls",
-		"img -j -- ls",
-		"-W -j img ls",
-		"--join img ls",
-		"--joi img ls",
-		"--j img ls",
-		"img --join -- ls",
-		"--join-ct=2 img ls",
-		"--join-ct 2 img ls",
-		"--join-tag=x img ls",
-		"--join-tag x img ls",
-		"--join-pid=1 img ls",
-		"--join-pid 1 img ls",
-		"--join-p=1 img ls",
-		"-b /x --join img -w ls",
-	} {
-		if scan(strings.Fields("ch-run " + line)) {
-			t.Errorf("ch-run %s: taken for a launch in namespaces of its own", line)
+// TestScanFindsGroups has peers, in surroundings of which the group's size and tag are taken. The constructor finds
+// the same group as the Go code or, where it is not plain, none.
+func TestScanFindsGroups(t *testing.T) {
+	const plain, involved, wrong = "plain", "involved", "wrong"
+	surroundings := []struct{ variables, kind string }{
+		{"", wrong}, // no size
+		{"SLURM_CPUS_ON_NODE=3", plain},
+		{"SLURM_STEP_TASKS_PER_NODE=4(x2) SLURM_CPUS_ON_NODE=3", plain},
+		{"OMPI_COMM_WORLD_LOCAL_SIZE=5 SLURM_STEP_TASKS_PER_NODE=x", plain},
+		{"SLURM_STEP_TASKS_PER_NODE=4(x2),3 SLURM_NODEID=2", involved},
+		{"SLURM_STEP_TASKS_PER_NODE=4,3", involved},
+		{"SLURM_STEP_TASKS_PER_NODE= SLURM_CPUS_ON_NODE=3", wrong},
+		{"SLURM_STEP_TASKS_PER_NODE=0 SLURM_CPUS_ON_NODE=3", wrong},
+		{"SLURM_STEP_TASKS_PER_NODE=12345678901", wrong},
+		{"SLURM_CPUS_ON_NODE=3 SLURM_JOB_ID=7 SLURM_STEP_ID=8 SLURMD_NODENAME=n9", plain},
+		{"SLURM_CPUS_ON_NODE=3 SLURM_JOB_ID=7 SLURM_STEP_ID=8", plain},
+		{"SLURM_CPUS_ON_NODE=3 SLURM_STEP_ID=8 SLURMD_NODENAME=", plain},
+		{"SLURM_CPUS_ON_NODE=3 SLURM_JOB_ID=7 SLURM_STEP_ID= SLURMD_NODENAME=n9", plain},
+		{"SLURM_CPUS_ON_NODE=3 SLURM_STEP_ID=8 SLURMD_NODENAME=a/b", wrong},
+		{"SLURM_CPUS_ON_NODE=3 SLURM_STEP_ID=8 SLURMD_NODENAME=" + strings.Repeat("n", 239), wrong},
+		{"SLURM_CPUS_ON_NODE=3 SLURM_STEP_ID=8 SLURMD_NODENAME=" + strings.Repeat("n", 238), plain},
+	}
+	names := []string{"SLURM_CPUS_ON_NODE", "SLURM_STEP_TASKS_PER_NODE", "OMPI_COMM_WORLD_LOCAL_SIZE", "SLURM_NODEID", "SLURM_JOB_ID", "SLURM_STEP_ID", "SLURMD_NODENAME"}
+	lines := map[string]string{
+		"-j img ls":                            plain,
+		"-vj img ls":                           plain,
+		"img -jt -- ls --join-ct=2":            plain,
+		"--join img ls":                        plain,
+		"-j -W --join -b /x -c /y img -w ls":   plain,
+		"--join-ct=2 img ls":                   plain,
+		"--join-ct 2 img ls":                   plain,
+		"img --join-ct=007 --join-tag=x -- ls": plain,
+		"--join-tag=x img ls":                  plain,
+		"--join-tag x img ls":                  plain,
+		"-j --join-timeout=9 img ls":           plain,
+		"-j --join-timeout 9 img ls":           plain,
+		"--join-pid=1 img ls":                  plain,
+		"--join-pid 12 -j img ls":              plain,
+		"-j --join-ct=2 --join-ct=3 img ls":    plain,
+		"--joi img ls":                         wrong,    // ambiguous
+		"-j --join-ct=0 img ls":                involved, // taken as not given
+		"--join-c=2 img ls":                    involved,
+		"--join-p=1 img ls":                    involved,
+		"-j --join-ct=+2 img ls":               involved,
+		"-j --join-ct=-2 img ls":               wrong,
+		"-j --join-ct=x img ls":                wrong,
+		"-j --join-ct= img ls":                 wrong,
+		"-j --join-ct=2147483648 img ls":       wrong,
+		"-j --join-ct=2x img ls":               wrong,
+		"--join-tag= img ls":                   wrong,
+		"--join-tag=a/b img ls":                wrong,
+		"--join-pid=0 img ls":                  wrong,
+		"--join-pid=x img ls":                  wrong,
+		"-j --join-timeout=0 img ls":           wrong,
+		"--join=1 img ls":                      wrong,
+		"-j img":                               wrong,
+		"-j --join-ct":                         wrong,
+		"--j img ls":                           wrong,
+	}
+	for _, around := range surroundings {
+		for _, name := range names {
+			t.Setenv(name, "") // to be restored
+			_ = os.Unsetenv(name)
+		}
+		for _, v := range strings.Fields(around.variables) {
+			name, value, _ := strings.Cut(v, "=")
+			t.Setenv(name, value)
+		}
+		for line, kind := range lines {
+			args := strings.Fields(line)
+			got, found := scanGroup(append([]string{"ch-run"}, args...))
+			want, err := parseGroup(args)
+			independent := strings.Contains(line, "-pid")
+			switch {
+			case found && (err != nil || got != want):
+				t.Errorf("%s: %s: found %+v, want %+v, %v", around.variables, line, got, want, err)
+			case !found && kind == plain && (around.kind == plain || independent):
+				t.Errorf("%s: %s: not found", around.variables, line)
+			case kind == wrong && err == nil, kind != wrong && around.kind != wrong && err != nil:
+				t.Errorf("%s: %s: %v", around.variables, line, err)
+			}
+			if scan(append([]string{"ch-run"}, args...)) {
+				t.Errorf("%s: taken for a launch in namespaces of its own", line)
+			}
 		}
 	}
+}
+
+// parseGroup is what the Go code makes of a command line.
+func parseGroup(args []string) (g Group, err error) {
+	o, err := cli.Parse(args)
+	if err != nil {
+		return g, err
+	}
+	g = Group{Timeout: DefaultTimeout, PID: o.JoinPID}
+	if o.JoinTimeout != nil {
+		g.Timeout = *o.JoinTimeout
+	}
+	if o.JoinPID == 0 {
+		var peers join.Group
+		peers, err = join.Find(o.JoinSize, o.JoinTag, join.Caller{Variable: os.LookupEnv, Parent: os.Getppid()})
+		g.Size, g.Tag = peers.Size, peers.Tag
+	}
+	return g, err
 }
 
 // fullSpellings returns each option, with its argument, in each form but abbreviated.

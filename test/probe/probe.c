@@ -466,6 +466,18 @@ static void open_as(int fd, int flags)
     close(high);
 }
 
+// Adds an entry to the environment, also if there is one of that name.
+static void add_entry(char *entry)
+{
+    size_t n = 0;
+    while (environ[n])
+        n++;
+    char **list = calloc(n + 2, sizeof *list);
+    memcpy(list, environ, n * sizeof *list);
+    list[n] = entry;
+    environ = list;
+}
+
 // Executes a program as a strange caller would. args: SETTING=VALUE... -- PROGRAM [ARG...]
 static int with(char **args)
 {
@@ -505,6 +517,8 @@ static int with(char **args)
             setsid();
         else if (strcmp(*args, "subreaper") == 0)
             prctl(PR_SET_CHILD_SUBREAPER, (long)n);
+        else if (strcmp(*args, "entry") == 0)
+            add_entry(value);
         else if (strcmp(*args, "nest") == 0)
             nest(n);
         else if (strcmp(*args, "deny") == 0)

@@ -172,7 +172,7 @@ func (g *group) settled() (in int) {
 	if err := g.write.Close(); err != nil {
 		g.t.Fatal(err)
 	}
-	defer g.hold.Close()
+	defer func() { _ = g.hold.Close() }()
 	where := map[string]int{}
 	for i, p := range g.peers {
 		switch how := p.how(); {
@@ -409,7 +409,7 @@ func TestJoinRecycledPID(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer object.Close()
+	defer func() { _ = object.Close() }()
 	var text [member + 16]byte
 	if _, err := object.ReadAt(text[:], 0); err != nil {
 		t.Fatal(err)

@@ -521,10 +521,11 @@ __attribute__((constructor)) static void early_main(void)
         int join = scan.join || scan.pid;
         if (join && (scan.command >= argc || !early_find_group(&scan, &early_join.group)))
             return;
-        early_join.reference = early_reference(argv, scan.command);
-        if (join)
+        if (join) {
+            early_join.reference = early_reference(argv, scan.command);
             early_join_begin();
-        early_take_short_way(argv, &scan);
+            early_take_short_way(argv, &scan);
+        }
         contain(join, 0, scan.image);
     }
 }

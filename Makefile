@@ -67,7 +67,7 @@ check: tools ## format, vet, linters, and a cross build for arm64
 	go vet -tags $(TAGS),nolibdeflate,nolibzstd,noliblz4 ./internal/squash/...
 	@GOBIN=$(CURDIR)/build/tools CGO_ENABLED=0 go install $(LINTER)
 	build/tools/golangci-lint run
-	shellcheck scripts/deps .ci/run $$(git ls-files 'examples/*/build')
+	shellcheck scripts/deps .ci/run $$(git ls-files 'examples/*/build' 'examples/*/run')
 	env $(ARM64) go build $(GO_FLAGS) -ldflags '$(LD_FLAGS)' -o build/ch-run.arm64 ./cmd/ch-run
 	file build/ch-run.arm64 | grep -q 'ARM aarch64.*statically linked'
 

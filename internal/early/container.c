@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -21,7 +22,6 @@ static int open_handle(const struct early_handle *handle)
 uint64_t join_start_time(int process)
 {
     char text[1024];
-    unsigned long long start = 0;
     int fd = openat(process, "stat", O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
     if (fd >= 0)
@@ -32,7 +32,7 @@ uint64_t join_start_time(int process)
     char *field = strrchr(text, ')'); // the 2nd; what it encloses may be anything
     for (int i = 2; field && i < 22; i++)
         field = strchr(field + 1, ' ');
-    return field && sscanf(field, "%llu", &start) == 1 ? start : 0;
+    return field ? strtoull(field, NULL, 10) : 0;
 }
 
 int join_open_process(pid_t pid)

@@ -12,6 +12,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/prctl.h>
@@ -461,14 +462,21 @@ static int find_mark(const char *word, struct early_group *group)
 {
     for (int mark = 0; early_marks[mark]; mark++) {
         size_t length = strlen(early_marks[mark]);
-        int tag = 0, joins = mark == EARLY_MARK_JOIN || mark == EARLY_MARK_JOIN_SERVE;
+        int joins = mark == EARLY_MARK_JOIN || mark == EARLY_MARK_JOIN_SERVE;
         if (strncmp(word, early_marks[mark], length) != 0 || word[length] != (joins ? ':' : 0))
             continue;
         if (!joins)
             return mark;
-        if (sscanf(word + length, ":%u:%u:%d:%n", &group->size, &group->timeout, &group->pid, &tag) < 3 || tag == 0)
+        unsigned long numbers[3];
+        char *rest = (char *)word + length;
+        for (int i = 0; i < 3; i++)
+            numbers[i] = *rest == ':' ? strtoul(rest + 1, &rest, 10) : 0;
+        if (*rest != ':')
             continue;
-        snprintf(group->tag, sizeof group->tag, "%s", word + length + tag);
+        group->size = (unsigned)numbers[0];
+        group->timeout = (unsigned)numbers[1];
+        group->pid = (pid_t)numbers[2];
+        snprintf(group->tag, sizeof group->tag, "%s", rest + 1);
         return mark;
     }
     return -1;

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-struct early_join early_join = {.mount_namespace = -1};
+struct early_join early_join;
 struct peer join_peer;
 
 int join_fail(enum early_trouble trouble, int error, const char *name)

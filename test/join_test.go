@@ -404,7 +404,7 @@ func TestJoinRecycledPID(t *testing.T) {
 	dead.settled()
 
 	// struct record in internal/early/join.c: no handles, and a member with a PID that is in use.
-	const handle, member = 44, 216
+	const handle, member = 48, 216
 	object, err := os.OpenFile(dead.path(), os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)

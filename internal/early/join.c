@@ -49,7 +49,7 @@
 enum { FUTEX_WAIT, FUTEX_WAKE };         // <linux/futex.h>, which musl-gcc does not find
 enum { GRACE = 200, LONG_GRACE = 2000 }; // milliseconds: see early_join_settle
 
-static const char magic[16] = "ch-run join 1";
+static const char magic[16] = "ch-run join 2";
 
 // How many other peers have come, are alive, and not in the container: 0, 1, or 2 for more.
 static int others_on_the_way(void)
@@ -60,17 +60,23 @@ static int others_on_the_way(void)
     return join_others_lock(next, 0, NULL) ? 2 : 1;
 }
 
-// Unlinks the objects if nobody needs their names any more.
+// Does what is to be done once all have come: unlinks the objects if nobody needs their names any more, and lets
+// those go who wait for all to be in.
 static void clean_up(void)
 {
     struct record *r = join_peer.record;
-    if (r->complete || r->arrived < r->size || others_on_the_way() + join_peer.here > 1)
+    if (r->arrived < r->size)
         return;
-    join_unlink_objects();
-    FAULT("unlinked");
-    r->complete = 1;
-    early_join.cleaned = 1;
-    syscall(SYS_futex, &r->complete, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+    int rest = others_on_the_way() + join_peer.here;
+    if (rest <= 1 && !r->unlinked) {
+        join_unlink_objects();
+        FAULT("unlinked");
+        r->unlinked = early_join.cleaned = 1;
+    }
+    if (rest == 0 && !r->complete) {
+        r->complete = 1;
+        syscall(SYS_futex, &r->complete, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+    }
 }
 
 // Whether what is there was left behind by peers of whom none is left. EDIT is held.

@@ -28,7 +28,8 @@ struct record {
     uint32_t size;             // of the group
     _Atomic uint32_t arrived;  // how many slots have been taken
     _Atomic uint32_t in;       // how many have left them for the container
-    _Atomic uint32_t complete; // a futex: the objects have been unlinked
+    _Atomic uint32_t unlinked; // the objects have been
+    _Atomic uint32_t complete; // a futex: all have come, and are in or dead
     _Atomic uint32_t state;
     _Atomic uint32_t edition; // of the rest, which is valid when READY
     _Atomic int32_t winner;   // its PID, also while it is FORMING

@@ -23,10 +23,10 @@ ARM64 := GOARCH=arm64 CC=aarch64-linux-gnu-gcc GOFLAGS=-tags=$(TAGS),nolibdeflat
 
 DOCUMENTS := build/ch-run.1 build/completion.bash build/completion.zsh build/completion.fish
 
-.PHONY: help tools build run test fuzz check bench install clean
+.PHONY: help tools build run test cluster-test fuzz check bench install clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
 
 tools: # before what depends on which of them there are
 	@scripts/deps build
@@ -49,6 +49,10 @@ test: build ## run every test
 	@scripts/deps test
 	go test -count=1 ./... # what the tests copy and execute is not known to the cache
 	go test -count=1 -tags $(TAGS),nolibdeflate,nolibzstd,noliblz4 -run '/(gzip|zstd|lz4)' ./internal/squash/decompress
+
+cluster-test: build ## run jobs on a Slurm of two nodes that this machine plays; as root
+	@scripts/deps cluster
+	go test -count=1 -tags $(TAGS)$(NO_LIBRARIES),cluster -timeout 5m ./test/cluster
 
 FUZZTIME ?= 60s
 FUZZ = -fuzztime $(FUZZTIME) -fuzzminimizetime 20x # else it makes images smaller most of the time

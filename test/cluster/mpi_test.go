@@ -1,0 +1,91 @@
+//go:build cluster
+
+package cluster
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// image is a form of an image with an MPI library: its path, and how srun is to provide for the library.
+type image struct {
+	library, form string
+}
+
+func images() (list []image) {
+	for _, library := range []string{"openmpi", "mpich"} {
+		for _, form := range []string{"", ".sqfs"} {
+			list = append(list, image{library, form})
+		}
+	}
+	return list
+}
+
+func (i image) String() string { return i.library + i.form }
+
+func (i image) path() string { return shared + "/" + i.library + i.form }
+
+func (i image) mpi() string {
+	return map[string]string{"openmpi": "--mpi=pmix", "mpich": "--mpi=pmi2"}[i.library]
+}
+
+// ranks returns the lines of hello, sorted, and fails if they are not those of so many ranks of one job.
+func checkRanks(t *testing.T, output string, size int) {
+	t.Helper()
+	lines := regexp.MustCompile(`(?m)^rank (\d+) of (\d+)`).FindAllString(output, -1)
+	slices.Sort(lines)
+	var want []string
+	for rank := range size {
+		want = append(want, fmt.Sprintf("rank %d of %d", rank, size))
+	}
+	slices.Sort(want)
+	if !slices.Equal(lines, want) {
+		t.Errorf("got %q, want %q; all of it:\n%s", lines, want, output)
+	}
+}
+
+// transport keeps MPICH's UCX on different nodes of the cluster from taking them for one machine, which they are: on
+// a real cluster this is not needed.
+func transport(nodes int) string {
+	if nodes > 1 {
+		return "UCX_TLS=tcp,self"
+	}
+	return "UCX_TLS=all"
+}
+
+// MPI programs find their peers, and send messages, on one node and on two.
+func TestMPI(t *testing.T) {
+	for _, i := range images() {
+		for _, nodes := range []int{1, 2} {
+			t.Run(fmt.Sprintf("%s/%d", i, nodes), func(t *testing.T) {
+				out, status := run(t, "env", transport(nodes), "srun", fmt.Sprintf("-N%d", nodes), "-n4", i.mpi(), "ch-run", "--join", i.path(), "--", "hello")
+				checkRanks(t, out, 4)
+				if status != 0 {
+					t.Errorf("exit status %d", status)
+				}
+				out, status = run(t, "env", transport(nodes), "srun", fmt.Sprintf("-N%d", nodes), "-n2", i.mpi(), "ch-run", "--join", i.path(), "--", "pingpong")
+				if status != 0 || strings.Count(out, "bytes:") != 6 {
+					t.Errorf("pingpong: exit status %d:\n%s", status, out)
+				}
+			})
+		}
+	}
+}
+
+// Python does, with NumPy arrays.
+func TestPython(t *testing.T) {
+	out, status := run(t, "srun", "-N2", "-n3", "--mpi=pmix", "ch-run", "--join", shared+"/openmpi.sqfs", "--", "hello.py")
+	if status != 0 || strings.Count(out, "of 3: [6.0, 6.0, 6.0]") != 3 {
+		t.Errorf("exit status %d:\n%s", status, out)
+	}
+}
+
+// Without a word, the ranks of a node have containers of their own. Open MPI copes on one node with that, and ch-run says
+// once what is better.
+func TestWithoutJoin(t *testing.T) {
+	out, _ := run(t, "srun", "-N2", "-n4", "--mpi=pmix", "ch-run", shared+"/openmpi.sqfs", "--", "hello")
+	checkRanks(t, out, 4)
+}

@@ -75,14 +75,25 @@ func newGroup(t *testing.T, img string, size int) *group {
 	return g
 }
 
-// start starts another peer. fault is as in CH_RUN_FAULT; option may be another option, or empty.
+// start starts another peer. fault is as in CH_RUN_FAULT.
 func (g *group) start(fault string, options ...string) *groupPeer {
 	g.t.Helper()
+	p := g.prepare(fault, options...)
+	g.run(p)
+	return p
+}
+
+func (g *group) prepare(fault string, options ...string) *groupPeer {
 	args := append([]string{fmt.Sprintf("--join-ct=%d", g.size), "--join-tag=" + g.tag}, options...)
 	p := &groupPeer{Cmd: chRun(append(args, g.image, "--", "/bin/probe", "when", "namespaces")...), ended: make(chan struct{})}
 	p.Path = inputs + "/bin/ch-run.faults"
 	p.Env = append(p.Env, "CH_RUN_FAULT="+fault)
 	p.Stdin, p.Stdout, p.Stderr = g.hold, &p.stdout, &p.stderr
+	return p
+}
+
+func (g *group) run(p *groupPeer) {
+	g.t.Helper()
 	if err := p.Start(); err != nil {
 		g.t.Fatal(err)
 	}
@@ -91,7 +102,6 @@ func (g *group) start(fault string, options ...string) *groupPeer {
 		close(p.ended)
 	}()
 	g.peers = append(g.peers, p)
-	return p
 }
 
 func (p *groupPeer) in() bool { return strings.HasPrefix(p.stdout.String(), "ready\n") }
@@ -166,6 +176,12 @@ func (g *group) arrived() int {
 // no other ended but by SIGKILL. It returns how many are in.
 func (g *group) settled() (in int) {
 	g.t.Helper()
+	return g.settledWith(func(*groupPeer) bool { return false })
+}
+
+// settledWith is settled, where some peers may fail.
+func (g *group) settledWith(mayFail func(p *groupPeer) bool) (in int) {
+	g.t.Helper()
 	g.eventually("settled", func() bool {
 		return !slices.ContainsFunc(g.peers, func(p *groupPeer) bool { return !p.in() && !p.hasEnded() })
 	})
@@ -180,7 +196,7 @@ func (g *group) settled() (in int) {
 			in++
 			_, namespaces, _ := strings.Cut(p.stdout.String(), "\n")
 			where[namespaces]++
-		case how != "SIGKILL":
+		case how != "SIGKILL" && !mayFail(p):
 			g.t.Errorf("peer %d of %d ended with %s: %s", i, g.size, how, p.stderr.String())
 		}
 	}
@@ -404,7 +420,7 @@ func TestJoinRecycledPID(t *testing.T) {
 	dead.settled()
 
 	// struct record in internal/early/join.c: no handles, and a member with a PID that is in use.
-	const handle, member = 48, 216
+	const handle, member = 48, 232
 	object, err := os.OpenFile(dead.path(), os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -475,7 +491,7 @@ func TestJoinMisfits(t *testing.T) {
 	first := g.start("taking=19")
 	g.eventually("stopped", first.stopped)
 	second := g.start("", "--join-timeout=1")
-	want = "join: can't open " + g.path() + ": Connection timed out"
+	want = fmt.Sprintf("join: timed out after 1 s: PID %d holds up all others (hint: ", first.Process.Pid)
 	if how := second.how(); how != "31" || !strings.Contains(second.stderr.String(), want) {
 		t.Errorf("%s: %s, want %s", how, second.stderr.String(), want)
 	}
@@ -485,6 +501,110 @@ func TestJoinMisfits(t *testing.T) {
 	g.peers = g.peers[:1]
 	g.settled()
 	g.sweep()
+}
+
+// A job that is suspended for longer than peers wait, and then resumed, goes on.
+func TestJoinSuspended(t *testing.T) {
+	img := image(t)
+	g := newGroup(t, img, 2)
+	winner := g.start("won=19")
+	g.eventually("stopped", winner.stopped)
+	loser := g.start("arrived=19", "--join-timeout=1")
+	g.eventually("stopped", loser.stopped)
+	time.Sleep(1500 * time.Millisecond)
+	for _, p := range g.peers {
+		if err := p.Process.Signal(syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if in := g.settled(); in != 2 {
+		t.Errorf("%d of 2 are in:\n%s", in, g)
+	}
+}
+
+// Peers whose commands are over at once still are in one container, in which the last to come is too.
+func TestJoinShortCommands(t *testing.T) {
+	for kind, img := range joinImages(t) {
+		for size, rounds := range map[int]int{2: 60, 3: 60, 8: 30, 32: 5} {
+			for round := range rounds {
+				var all sync.WaitGroup
+				outputs := make([]string, size)
+				for i := range size {
+					all.Go(func() {
+						cmd := chRun(fmt.Sprintf("--join-ct=%d", size), fmt.Sprintf("--join-tag=test-short-%d", os.Getpid()), img, "--", "/bin/probe", "namespaces")
+						out, err := cmd.CombinedOutput()
+						outputs[i] = fmt.Sprint(string(out), err)
+					})
+				}
+				all.Wait()
+				slices.Sort(outputs)
+				if outputs = slices.Compact(outputs); len(outputs) != 1 || !strings.HasSuffix(outputs[0], "<nil>") {
+					t.Fatalf("%s, %d peers, round %d: %q", kind, size, round, outputs)
+				}
+			}
+		}
+	}
+}
+
+// What cannot be opened is not taken for gone: nobody begins another container beside one that may be there.
+func TestJoinDoubt(t *testing.T) {
+	img := image(t)
+	withProbe := func(p *groupPeer, settings ...string) {
+		p.Args = append(append(append([]string{"probe", "with"}, settings...), "--", p.Path), p.Args[1:]...)
+		p.Path = inputs + "/bin/probe"
+	}
+	t.Run("filter", func(t *testing.T) { // the winner, whose PID is known, has ended
+		g := newGroup(t, img, 4)
+		first := g.start("")
+		g.start("")
+		g.eventually("in", func() bool { return g.peers[0].in() && g.peers[1].in() })
+		_ = first.Process.Kill() // or the other one, if that has won
+		<-first.ended
+		for range 2 {
+			p := g.prepare("")
+			withProbe(p, "deny=open_by_handle_at:1")
+			g.run(p)
+			want := "join: can't open the namespaces of the container of group " + g.tag + ": Operation not permitted (hint: "
+			if how := p.how(); how == "31" && !strings.Contains(p.stderr.String(), want) {
+				t.Errorf("%s: %s, want %s", how, p.stderr.String(), want)
+			}
+		}
+		where := map[string]bool{}
+		g.settledWith(func(p *groupPeer) bool { return p.how() == "31" })
+		for _, p := range g.peers {
+			if _, namespaces, ok := strings.Cut(p.stdout.String(), "\n"); ok && namespaces != "" {
+				where[namespaces] = true
+			}
+		}
+		if len(where) != 1 {
+			t.Errorf("in %d containers\n%s", len(where), g)
+		}
+		g.sweep()
+	})
+	t.Run("on the way", func(t *testing.T) { // a loser is counted, but not in, and the winner has ended
+		g := newGroup(t, img, 3)
+		winner := g.prepare("won=19")
+		withProbe(winner, "deny=name_to_handle_at")
+		g.run(winner)
+		g.eventually("stopped", winner.stopped)
+		loser := g.start("left=19")
+		if err := winner.Process.Signal(syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+		g.eventually("stopped", loser.stopped)
+		g.eventually("in", winner.in)
+		_ = winner.Process.Kill()
+		<-winner.ended
+		g.start("")
+		g.eventually("complete", func() bool { return g.arrived() == 3 || len(objects(g.tag)) == 0 })
+		if err := loser.Process.Signal(syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+		if in := g.settled(); in != 2 {
+			t.Errorf("%d of 2 are in:\n%s", in, g)
+		}
+		g.checkClean("all")
+	})
 }
 
 // Groups with different tags, and groups that follow each other with one, do not get into each other's way.

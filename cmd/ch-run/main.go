@@ -76,6 +76,7 @@ func run(args []string) int {
 	}
 	if err == nil {
 		err = launch(options, args, caller, log)
+		early.FailGroup(err)
 	}
 	return report(err, log)
 }
@@ -136,7 +137,6 @@ func report(err error, log *message.Log) int {
 	case errors.As(err, &usage):
 		status = exitUsage
 	}
-	early.FailGroup(err)
 	log.Error(err)
 	log.Reprint()
 	return status

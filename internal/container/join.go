@@ -2,8 +2,8 @@ package container
 
 import (
 	"errors"
-	"os"
 	"strconv"
+	"syscall"
 
 	"ch-run/internal/cli"
 	"ch-run/internal/early"
@@ -33,7 +33,7 @@ func FindGroup(o *cli.Options, env *environ.Environment) (*Group, error) {
 		return nil, nil
 	}
 	var err error
-	g.peers, err = join.Find(o.JoinSize, o.JoinTag, join.Caller{Variable: env.Get, Parent: os.Getppid()})
+	g.peers, err = join.Find(o.JoinSize, o.JoinTag, join.Caller{Variable: env.Get, Parent: early.Parent()})
 	g.Size, g.Tag = g.peers.Size, g.peers.Tag
 	return g, err
 }
@@ -56,6 +56,9 @@ func (g *Group) log(log *message.Log) {
 // Met returns nil if the process has met its group, or else why not.
 func (g *Group) Met(met early.Group, err error) error {
 	var e *early.JoinError
+	if g != nil && early.Relaunched() {
+		g.Tag = met.Tag // the parent, whose PID it may be, may have ended since
+	}
 	switch {
 	case g == nil || *g != Group{met, g.peers}:
 		return message.Errorf("join: met group %v, not the one of the command line; please report this", met)
@@ -80,6 +83,9 @@ func (g *Group) explain(e *early.JoinError) error {
 	case early.OtherSize:
 		return message.Errorf("join: peer group %s is of %d peers and not of %d", g.Tag, e.Number, g.Size).
 			Hint("all peers need the same --join-ct; or is the tag in use for another group?")
+	case early.OtherNamespaces:
+		return message.Errorf("join: peer group %s was formed in another user or PID namespace", g.Tag).
+			Hint("in a container, peers need a tag of their own, --join-tag; if nobody uses them, remove the files ch-run_*-%s in /dev/shm", g.Tag)
 	case early.GroupFull:
 		return message.Errorf("join: all %d peers of group %s have come already", e.Number, g.Tag).
 			Hint("more than that were started; see --join-ct")
@@ -90,6 +96,9 @@ func (g *Group) explain(e *early.JoinError) error {
 		}
 		return message.Errorf("join: timed out after %d s: %d of %d peers came, %s", g.Timeout, e.Number, g.Size, winner).
 			Hint("--join-timeout gives it more time")
+	case early.HeldUp:
+		return message.Errorf("join: timed out after %d s: PID %d holds up all others", g.Timeout, e.Number).
+			Hint("it may have been stopped, see ps(1); 'kill -CONT %d' lets it go on", e.Number)
 	case early.WinnerFailed:
 		return message.Errorf("join: the winner, PID %d, failed: %s", e.Winner, e.Text)
 	case early.NoSuchProcess:
@@ -99,11 +108,26 @@ func (g *Group) explain(e *early.JoinError) error {
 	case early.NotInContainer:
 		return message.Errorf("join: PID %d is not in a container", g.PID).
 			Hint("its user namespace is that of this process")
+	case early.CannotFind:
+		return hinted(e.Err, message.Wrap(e.Err, "join: can't open the namespaces of the container of group %s", g.Tag),
+			"the peers in it are of another kind, or a seccomp filter is in force here")
 	case early.CannotEnterUser:
-		return message.Wrap(e.Err, "join: can't join user namespace").
-			Hint("only your own containers can be joined")
+		return hinted(e.Err, message.Wrap(e.Err, "join: can't join user namespace"), "only your own containers can be joined")
 	}
-	return message.Wrap(e.Err, "join: can't open %s", e.Path).Hint("peers meet in /dev/shm, a tmpfs that all may write to")
+	return hinted(e.Err, message.Wrap(e.Err, "join: can't open %s", e.Path), "peers meet in /dev/shm, a tmpfs that all may write to")
+}
+
+// hinted adds what can be done about the error of a system call: the given text, unless it is a limit that was reached.
+func hinted(err syscall.Errno, e *message.Error, permission string) error {
+	switch err {
+	case syscall.EMFILE:
+		return e.Hint("raise the limit of open files, ulimit -n")
+	case syscall.EFBIG:
+		return e.Hint("raise the limit of the size of files, ulimit -f")
+	case syscall.ENFILE, syscall.ENOMEM, syscall.ENOSPC:
+		return e
+	}
+	return e.Hint("%s", permission)
 }
 
 // publish tells the losers that the container stands. Whatever is wrong with this process from now on is its
@@ -127,13 +151,18 @@ func (p *Plan) namespaceHandles(log *message.Log) (handles [2]early.NamespaceHan
 	if p.Group == nil {
 		return handles
 	}
+	err := kernel.JoinHandles.Check(-1)
 	for i, name := range []string{"user", "mnt"} {
-		kind, bytes, err := kernel.NamespaceHandle(name)
-		if err != nil {
-			log.Debug("join: no namespace file handles (%s): %s", kernel.JoinHandles.Requirement(), message.Reason(err))
-			return [2]early.NamespaceHandle{}
+		var kind int32
+		var bytes []byte
+		if err == nil {
+			kind, bytes, err = kernel.NamespaceHandle(name)
 		}
 		handles[i] = early.NamespaceHandle{Type: kind, Bytes: bytes}
+	}
+	if err != nil {
+		log.Debug("join: no namespace file handles (%s): %s", kernel.JoinHandles.Requirement(), message.Reason(err))
+		return [2]early.NamespaceHandle{}
 	}
 	return handles
 }

@@ -32,6 +32,8 @@ type Plan struct {
 	Command     []string
 	Environment *environ.Environment // inherited; changed as the plan is carried out
 	Group       *Group               // whom the container is shared with; nil: with nobody
+
+	own error // what went wrong for this process, but does not keep its peers from the container
 }
 
 // A Change is a step of adapting the environment.
@@ -76,8 +78,9 @@ func New(o *cli.Options, caller early.Caller, group *Group, env *environ.Environ
 	if err != nil {
 		return nil, err
 	}
-	if p.Changes, err = changes(o.Environment); err != nil {
-		return nil, err
+	p.Changes, p.own = changes(o.Environment)
+	if p.own != nil && group == nil {
+		return nil, p.own
 	}
 	home, err := homeBind(o, env, user)
 	if err != nil {

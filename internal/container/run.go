@@ -36,8 +36,11 @@ func (p *Plan) Run(caller early.Caller, log *message.Log) error {
 	if err != nil {
 		return p.explain(err)
 	}
-	if err := p.adaptEnvironment(root, log); err != nil {
-		return err
+	if p.own == nil {
+		p.own = p.adaptEnvironment(root, log)
+	}
+	if p.own != nil && p.Group == nil {
+		return p.own
 	}
 	quiet, err := openNull(log)
 	if err != nil {
@@ -49,6 +52,10 @@ func (p *Plan) Run(caller early.Caller, log *message.Log) error {
 		return message.Wrap(err, "can't pivot_root(2)")
 	}
 	p.publish(handles, log)
+	if p.own != nil {
+		p.settle(log) // the others' container is not to end with this process
+		return p.own
+	}
 	return p.start(quiet, log)
 }
 

@@ -149,6 +149,7 @@ static void save(void)
     early_state.privileged = getauxval(AT_SECURE) != 0;
     getresuid(&early_state.ruid, &early_state.euid, &early_state.suid);
     getresgid(&early_state.rgid, &early_state.egid, &early_state.sgid);
+    early_state.parent = getppid(); // once, as it may end
 }
 
 // Gives the Go runtime the room that it needs, of which most is reserved and never used. Without it
@@ -373,7 +374,7 @@ static void become_server(int socket, const char *image)
     uint64_t none = 0;
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none);
     saved.ignored = held = 0;
-    prctl(PR_SET_NAME, "ch-run-squashfs");
+    prctl(PR_SET_NAME, EARLY_SERVER_NAME);
     be_ready();
 
     // A mount namespace in which the image will not be mounted: the kernel ends the connection when the

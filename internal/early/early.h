@@ -24,6 +24,7 @@ struct early_state {
     int privileged;       // started setuid, setgid, or with file capabilities
     uid_t ruid, euid, suid;
     gid_t rgid, egid, sgid;
+    pid_t parent;
     int server;        // this is the process of the FUSE server
     int server_socket; // in the launch, to the server, and the other way round; -1 if there is none
     int server_error;  // errno if it could not be made, or 0
@@ -65,13 +66,16 @@ enum early_trouble {
     EARLY_JOIN_KIND,     // it is no regular file of mode 0600: path
     EARLY_JOIN_FORMAT,   // it was made by another program, or another version of this one: path
     EARLY_JOIN_SIZE,     // peers disagree on their number: number is the group's
+    EARLY_JOIN_ORIGIN,   // the group is of another user or PID namespace
     EARLY_JOIN_FULL,     // all peers have come already: number is how many
+    EARLY_JOIN_STUCK,    // a peer keeps the others from coming: number is its PID
     EARLY_JOIN_TIMEOUT,  // the winner is not ready: number of peers that came, winner
     EARLY_JOIN_FAILED,   // the winner failed: text, winner
     EARLY_JOIN_NO_PID,   // there is no such process: path
     EARLY_JOIN_PID,      // its namespaces cannot be opened: error, path
     EARLY_JOIN_OUTSIDE,  // it is in no other container than this process
-    EARLY_JOIN_ENTER,    // setns(2) of the user namespace: error
+    EARLY_JOIN_CONTAINER, // the container of the group, which is there, cannot be opened: error
+    EARLY_JOIN_ENTER,     // setns(2) of the user namespace: error
 };
 
 // What losers have to know of the container, from the winner.
@@ -116,6 +120,8 @@ void early_join_settle(void);
 // loser.c: the short way into the container.
 uint64_t early_reference(char **argv, int count);
 void early_take_short_way(char **argv, const struct early_scan *scan);
+
+#define EARLY_SERVER_NAME "ch-run-squashfs" // of the process, see proc_pid_comm(5)
 
 // What the program executes itself as, as argv[0], when it has found out what the scan did not. Behind the
 // last come ":SIZE:TIMEOUT:PID:TAG".

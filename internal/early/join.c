@@ -49,15 +49,15 @@
 enum { FUTEX_WAIT, FUTEX_WAKE };         // <linux/futex.h>, which musl-gcc does not find
 enum { GRACE = 200, LONG_GRACE = 2000 }; // milliseconds: see early_join_settle
 
-static const char magic[16] = "ch-run join 2";
+static const char magic[16] = "ch-run join 3";
 
 // How many other peers have come, are alive, and not in the container: 0, 1, or 2 for more.
 static int others_on_the_way(void)
 {
-    off_t next;
-    if (!join_others_lock(SLOTS, 0, &next))
+    off_t one;
+    if (!join_others_lock(SLOTS, 0, &one))
         return 0;
-    return join_others_lock(next, 0, NULL) ? 2 : 1;
+    return join_others_lock(one + 1, 0, NULL) || (one > SLOTS && join_others_lock(SLOTS, one - SLOTS, NULL)) ? 2 : 1;
 }
 
 // Does what is to be done once all have come: unlinks the objects if nobody needs their names any more, and lets
@@ -77,6 +77,19 @@ static void clean_up(void)
         r->complete = 1;
         syscall(SYS_futex, &r->complete, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
     }
+}
+
+static uint64_t namespace_inode(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 ? st.st_ino : 0;
+}
+
+// Whether the group was formed where this process is. In other namespaces, PIDs are others, and the kernel says of
+// handles of what is there that it is not.
+static int is_from_here(const struct record *r)
+{
+    return r->user_origin == namespace_inode("/proc/self/ns/user") && r->pid_origin == namespace_inode("/proc/self/ns/pid");
 }
 
 // Whether what is there was left behind by peers of whom none is left. EDIT is held.
@@ -108,11 +121,15 @@ static int open_group(void)
                 return -1;
             }
             r->size = early_join.group.size;
+            r->user_origin = namespace_inode("/proc/self/ns/user");
+            r->pid_origin = namespace_inode("/proc/self/ns/pid");
             memcpy(r->magic, magic, sizeof magic);
             return 0;
         }
         if (memcmp(r->magic, magic, sizeof magic) != 0)
             return join_fail_object(EARLY_JOIN_FORMAT, 0, join_peer.object_name);
+        if (!is_from_here(r))
+            return join_fail(EARLY_JOIN_ORIGIN, 0, NULL);
         if (!left_behind())
             return join_open_semaphore(0);
         join_unlink_objects();
@@ -182,7 +199,8 @@ static void sleep_until_announced(long milliseconds)
     end.tv_nsec += milliseconds * 1000000;
     end.tv_sec += end.tv_nsec / 1000000000;
     end.tv_nsec %= 1000000000;
-    sem_timedwait(join_peer.semaphore, &end);
+    int announced = sem_timedwait(join_peer.semaphore, &end) == 0;
+    join_peer.patience -= announced ? 1000 : milliseconds * 1000;
 }
 
 // Begins to make the container, if nobody else does: EDITION is the last one known not to be of any use.
@@ -214,19 +232,27 @@ static void sweep_one(const char *name)
     join_peer.object = openat(join_peer.directory, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
     if (join_peer.object < 0)
         return;
-    if (fstat(join_peer.object, &st) == 0 && st.st_uid == geteuid() && S_ISREG(st.st_mode) && st.st_size == sizeof *join_peer.record
-        && join_try_lock(EDIT)) {
+    enum { AGE = 60 }; // seconds after which one that is empty is not just being made, by whatever program
+    if (fstat(join_peer.object, &st) != 0 || st.st_uid != geteuid() || !S_ISREG(st.st_mode) || (st.st_mode & 07777) != 0600
+        || !join_try_lock(EDIT)) {
+        join_close_object();
+        return;
+    }
+    if (st.st_size == 0 && st.st_mtime < time(NULL) - AGE)
+        join_unlink_objects();
+    if (st.st_size == sizeof *join_peer.record) {
         join_peer.record = mmap(NULL, sizeof *join_peer.record, PROT_READ, MAP_SHARED, join_peer.object, 0);
         if (join_peer.record == MAP_FAILED)
             join_peer.record = NULL;
-        else if (join_peer.record->magic[0] == 0 || (memcmp(join_peer.record->magic, magic, sizeof magic) == 0 && left_behind()))
+        else if (join_peer.record->magic[0] == 0
+            || (memcmp(join_peer.record->magic, magic, sizeof magic) == 0 && is_from_here(join_peer.record) && left_behind()))
             join_unlink_objects();
     }
     join_close_object();
 }
 
 // Removes what groups of this user left behind that will not be completed: of which a peer was killed before it
-// came, for one. It is done by a peer that has nothing better to do.
+// came, for one. It is done by the second peer, who usually has nothing better to do.
 static void sweep(void)
 {
     const struct peer own = join_peer;
@@ -244,8 +270,11 @@ static void sweep(void)
 static int await(struct namespaces *namespaces)
 {
     struct record *r = join_peer.record;
+    if (join_peer.slot == 1)
+        sweep();
     for (long slice = 2;; slice = slice < 64 ? 2 * slice : slice) {
         uint32_t edition = r->edition, state = r->state;
+        int vacant = state == FORMING;
         if (state == FAILED) {
             early_join.facts.winner = r->winner;
             memcpy(early_join.text, r->failure, sizeof early_join.text - 1);
@@ -255,6 +284,7 @@ static int await(struct namespaces *namespaces)
             FAULT("ready");
             if (join_open_container(r, namespaces) == 0) {
                 early_join.facts = r->facts;
+                atomic_thread_fence(memory_order_acquire);
                 early_join.facts.image[sizeof early_join.facts.image - 1] = 0;
                 early_join.facts.home[sizeof early_join.facts.home - 1] = 0;
                 if (r->edition == edition && r->state == READY) {
@@ -264,20 +294,19 @@ static int await(struct namespaces *namespaces)
                 join_close_namespaces(*namespaces);
                 continue;
             }
-            if (errno != ESTALE)
-                return join_fail(EARLY_JOIN_ENTER, errno, NULL);
+            vacant = errno == ESTALE;
+            if (!vacant && errno != EAGAIN)
+                return join_fail(EARLY_JOIN_CONTAINER, errno, NULL);
         }
-        if (win(edition)) // for the first time, or as the winner has died, or the container ended
+        if (vacant && win(edition)) // for the first time, or as the winner has died, or the container ended
             return 0;
-        long rest = join_remaining();
+        long rest = join_peer.patience / 1000;
         if (rest <= 0) {
             early_join.number = r->arrived;
             early_join.facts.winner = r->winner;
             return join_fail(EARLY_JOIN_TIMEOUT, 0, NULL);
         }
         FAULT("waiting");
-        if (join_peer.slot == 1 && slice == 2)
-            sweep();
         sleep_until_announced(rest < slice ? rest : slice);
     }
 }
@@ -297,7 +326,7 @@ static int meet(void)
 {
     struct namespaces n;
     mode_t mask = umask(0);
-    join_set_deadline();
+    join_set_patience(1000L * early_join.group.timeout);
     snprintf(join_peer.object_name, sizeof join_peer.object_name, SHM_PREFIX "%s", early_join.group.tag);
     snprintf(join_peer.semaphore_name, sizeof join_peer.semaphore_name, SEM_PREFIX "%s", early_join.group.tag);
     join_peer.directory = open(OBJECTS, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -316,7 +345,7 @@ static int meet(void)
     if (early_join.role == EARLY_WINNER)
         return 0;
     FAULT("container-open");
-    join_set_deadline();
+    join_set_patience(GRACE);
     leave(1);
     return enter(n);
 }
@@ -324,20 +353,21 @@ static int meet(void)
 // Enters the container of a process.
 static int visit(void)
 {
-    const char *const names[] = {"user", "mnt"};
-    int fds[2];
-    struct stat own, other;
+    const char *const names[] = {"ns/user", "ns/mnt"};
+    int fds[2], process = join_open_process(early_join.group.pid);
     for (int i = 0; i < 2; i++) {
         char path[64];
-        snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)early_join.group.pid, names[i]);
-        fds[i] = open(path, O_RDONLY | O_CLOEXEC);
+        snprintf(path, sizeof path, "/proc/%d/%s", (int)early_join.group.pid, names[i]);
+        fds[i] = process < 0 ? -1 : openat(process, names[i], O_RDONLY | O_CLOEXEC);
         if (fds[i] < 0)
-            return join_fail(errno == ENOENT ? EARLY_JOIN_NO_PID : EARLY_JOIN_PID, errno, path);
+            return join_fail(errno == ENOENT || errno == ESRCH ? EARLY_JOIN_NO_PID : EARLY_JOIN_PID, errno, path);
     }
-    if (stat("/proc/self/ns/user", &own) == 0 && fstat(fds[0], &other) == 0 && own.st_ino == other.st_ino)
+    struct namespaces n = {fds[0], fds[1]};
+    if (!join_is_container(process, n))
         return join_fail(EARLY_JOIN_OUTSIDE, 0, NULL);
+    close(process);
     early_join.role = EARLY_GUEST;
-    return enter((struct namespaces){fds[0], fds[1]});
+    return enter(n);
 }
 
 // Joins the group, or the process, that early_join names. The record in early_join says what came of it.
@@ -350,6 +380,13 @@ void early_join_begin(void)
         early_join.role = EARLY_ALONE;
 }
 
+// Wakes those who wait. Who arrives later sees the state at once.
+static void announce(void)
+{
+    for (unsigned i = 1; i < join_peer.record->arrived; i++)
+        sem_post(join_peer.semaphore);
+}
+
 // Tells the others that the container stands: this process, the winner, is in it.
 void early_join_publish(const struct early_facts *facts, const struct early_handle *user, const struct early_handle *mount)
 {
@@ -358,7 +395,7 @@ void early_join_publish(const struct early_facts *facts, const struct early_hand
     if (!r)
         return;
     early_mind_time();
-    join_set_deadline();
+    join_set_patience(GRACE);
     FAULT("publishing");
     r->facts = *facts;
     r->facts.winner = getpid();
@@ -373,8 +410,7 @@ void early_join_publish(const struct early_facts *facts, const struct early_hand
     r->edition++;
     r->state = READY;
     FAULT("published");
-    for (unsigned i = 1; i < r->size; i++)
-        sem_post(join_peer.semaphore);
+    announce();
     join_unlock(BUILD);
     leave(1);
 }
@@ -386,16 +422,15 @@ void early_join_fail(const char *text)
     if (!r || early_join.role != EARLY_WINNER || r->state != FORMING)
         return;
     early_mind_time();
-    join_set_deadline();
+    join_set_patience(GRACE);
     if (join_begin_edit() != 0)
-        return;
+        return; // by ending, this process leaves it to another one
     snprintf(r->failure, sizeof r->failure, "%s", text);
     r->state = FAILED;
     join_unlink_objects(); // who comes later tries it for himself
     r->complete = 1;
     join_end_edit();
-    for (unsigned i = 1; i < r->size; i++)
-        sem_post(join_peer.semaphore);
+    announce();
 }
 
 // Waits a moment for the peers that have not come yet: until all are in, at most GRACE after the last that came, and
@@ -406,7 +441,7 @@ void early_join_settle(void)
     if (!r)
         return;
     early_mind_time();
-    join_set_deadline();
+    join_set_patience(GRACE);
     const struct timespec grace = {.tv_nsec = GRACE * 1000000L};
     uint32_t before = 0, now = r->arrived + r->in;
     for (int rounds = 0; !r->complete && now != before && rounds < LONG_GRACE / GRACE;) {

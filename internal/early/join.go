@@ -47,7 +47,7 @@ type JoinError struct {
 	Trouble Trouble
 	Err     syscall.Errno // or 0
 	Path    string        // of what is wrong
-	Number  uint32        // a user ID, or a number of peers
+	Number  uint32        // a user ID, a PID, or a number of peers
 	Text    string        // the winner's error
 	Winner  int           // PID of the winner, or 0 if there was none
 }
@@ -65,12 +65,15 @@ const (
 	WrongObject     Trouble = C.EARLY_JOIN_KIND
 	UnknownFormat   Trouble = C.EARLY_JOIN_FORMAT
 	OtherSize       Trouble = C.EARLY_JOIN_SIZE
+	OtherNamespaces Trouble = C.EARLY_JOIN_ORIGIN
 	GroupFull       Trouble = C.EARLY_JOIN_FULL
+	HeldUp          Trouble = C.EARLY_JOIN_STUCK
 	TimedOut        Trouble = C.EARLY_JOIN_TIMEOUT
 	WinnerFailed    Trouble = C.EARLY_JOIN_FAILED
 	NoSuchProcess   Trouble = C.EARLY_JOIN_NO_PID
 	CannotOpenProc  Trouble = C.EARLY_JOIN_PID
 	NotInContainer  Trouble = C.EARLY_JOIN_OUTSIDE
+	CannotFind      Trouble = C.EARLY_JOIN_CONTAINER
 	CannotEnterUser Trouble = C.EARLY_JOIN_ENTER
 )
 
@@ -93,6 +96,12 @@ func Join() (group Group, asked bool, role Role, err error) {
 func groupOf(g *C.struct_early_group) Group {
 	return Group{Size: uint32(g.size), Tag: C.GoString(&g.tag[0]), Timeout: uint32(g.timeout), PID: int32(g.pid)}
 }
+
+// Parent returns the PID of the process that started this one: it may have ended since.
+func Parent() int { return int(C.early_state.parent) }
+
+// Relaunched says whether this is the work of [Relaunch].
+func Relaunched() bool { return C.early_state.relaunched != 0 }
 
 // MountNamespace returns the open mount namespace of the container that a loser or guest is to enter.
 func MountNamespace() int { return int(C.early_join.mount_namespace) }

@@ -33,8 +33,9 @@ struct record {
     _Atomic uint32_t state;
     _Atomic uint32_t edition; // of the rest, which is valid when READY
     _Atomic int32_t winner;   // its PID, also while it is FORMING
-    struct early_handle user, mount;
-    uint64_t user_inode, mount_inode;
+    struct early_handle user, mount;  // the namespaces of the container
+    uint64_t user_origin, pid_origin; // inodes of the namespaces that the group was formed in
+    uint64_t user_inode, mount_inode; // and of those of the container
     _Atomic uint32_t member_count;
     struct member members[1024];
     struct early_facts facts;
@@ -49,18 +50,17 @@ struct peer {
     char object_name[256], semaphore_name[256];
     unsigned slot;
     int here; // the slot is still taken
-    struct timespec deadline;
+    long patience; // for how many microseconds it may still wait
 };
 extern struct peer join_peer;
 
 // objects.c
 int join_fail(enum early_trouble trouble, int error, const char *path);
 int join_fail_object(enum early_trouble trouble, int error, const char *name);
-void join_set_deadline(void);
-long join_remaining(void);
+void join_set_patience(long milliseconds);
 int join_try_lock(off_t byte);
 void join_unlock(off_t byte);
-int join_others_lock(off_t byte, off_t length, off_t *next);
+int join_others_lock(off_t byte, off_t length, off_t *which);
 int join_begin_edit(void);
 void join_end_edit(void);
 int join_open_record(void);
@@ -74,6 +74,7 @@ struct namespaces {
 };
 int join_open_container(const struct record *r, struct namespaces *found);
 void join_close_namespaces(struct namespaces n);
+int join_is_container(int process, struct namespaces n);
 int join_open_process(pid_t pid);
 uint64_t join_start_time(int process);
 

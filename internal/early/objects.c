@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -29,19 +30,9 @@ int join_fail_object(enum early_trouble trouble, int error, const char *name)
     return -1;
 }
 
-// Milliseconds until the deadline; not above zero when it is over.
-long join_remaining(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (join_peer.deadline.tv_sec - now.tv_sec) * 1000 + (join_peer.deadline.tv_nsec - now.tv_nsec) / 1000000;
-}
-
-void join_set_deadline(void)
-{
-    clock_gettime(CLOCK_MONOTONIC, &join_peer.deadline);
-    join_peer.deadline.tv_sec += early_join.group.timeout;
-}
+// Sets how long may be waited. What counts is the time that was asked for, not what has passed: a job that is
+// suspended and resumed has not waited.
+void join_set_patience(long milliseconds) { join_peer.patience = milliseconds * 1000; }
 
 // Locks.
 
@@ -54,14 +45,14 @@ static int set_lock(short type, off_t byte)
 int join_try_lock(off_t byte) { return set_lock(F_WRLCK, byte) == 0; }
 void join_unlock(off_t byte) { set_lock(F_UNLCK, byte); }
 
-// Whether another process has locked one of LENGTH bytes (0: all that follow); if so, NEXT is behind it.
-int join_others_lock(off_t byte, off_t length, off_t *next)
+// Whether another process has locked one of LENGTH bytes (0: all that follow); if so, WHICH is one of those.
+int join_others_lock(off_t byte, off_t length, off_t *which)
 {
     struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = length};
     if (fcntl(join_peer.object, F_GETLK, &l) != 0 || l.l_type == F_UNLCK)
         return 0;
-    if (next)
-        *next = l.l_start + 1;
+    if (which)
+        *which = l.l_start;
     return 1;
 }
 
@@ -72,16 +63,23 @@ int join_begin_edit(void)
     for (long pause = 20000; !join_try_lock(EDIT); pause = pause < 1000000 ? 2 * pause : pause) {
         if (errno != EAGAIN && errno != EACCES && errno != EINTR)
             return -1;
-        if (join_remaining() <= 0) {
+        if (join_peer.patience <= 0) {
             errno = ETIMEDOUT;
             return -1;
         }
         nanosleep(&(struct timespec){.tv_nsec = pause}, NULL);
+        join_peer.patience -= pause / 1000;
     }
     return 0;
 }
 
 void join_end_edit(void) { join_unlock(EDIT); }
+
+static pid_t who_edits(void)
+{
+    struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = EDIT, .l_len = 1};
+    return fcntl(join_peer.object, F_GETLK, &l) == 0 && l.l_type != F_UNLCK ? l.l_pid : 0;
+}
 
 // Objects.
 
@@ -123,10 +121,26 @@ static int open_object(const char *name)
     return -1;
 }
 
-// Maps an object, with memory for all of it: without, a full file system would be a SIGBUS later.
+// Allocates memory for a file: without, a full file system would be a SIGBUS later. Returns an errno value. A limit of
+// the size of files is one, and not a signal.
+static int allocate(int fd, size_t size)
+{
+    sigset_t one, before;
+    sigemptyset(&one);
+    sigaddset(&one, SIGXFSZ);
+    sigprocmask(SIG_BLOCK, &one, &before);
+    int error = posix_fallocate(fd, 0, (off_t)size);
+    if (error == EOPNOTSUPP) // a ramfs
+        error = ftruncate(fd, (off_t)size) != 0 ? errno : 0;
+    while (sigtimedwait(&one, NULL, &(struct timespec){0}) > 0)
+        ;
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return error;
+}
+
 static void *map(int fd, size_t size, const char *name)
 {
-    int error = posix_fallocate(fd, 0, (off_t)size);
+    int error = allocate(fd, size);
     void *memory = error ? MAP_FAILED : mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (memory == MAP_FAILED) {
         join_fail_object(EARLY_JOIN_OPEN, error ? error : errno, name);
@@ -178,7 +192,11 @@ int join_open_record(void)
         if (join_peer.object < 0)
             return -1;
         FAULT("opened");
-        if (join_begin_edit() != 0 || fstat(join_peer.object, &st) != 0)
+        if (join_begin_edit() != 0) {
+            early_join.number = (unsigned)who_edits();
+            return join_fail_object(errno == ETIMEDOUT ? EARLY_JOIN_STUCK : EARLY_JOIN_OPEN, errno, join_peer.object_name);
+        }
+        if (fstat(join_peer.object, &st) != 0)
             return join_fail_object(EARLY_JOIN_OPEN, errno, join_peer.object_name);
         if (st.st_nlink == 0) { // somebody has unlinked it meanwhile
             join_close_object();

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static const char *const long_plain[] = {"env-no-expand", "home", "no-passwd", "private-tmp", "quiet", "unsafe",
     "verbose", "write", NULL};
@@ -152,7 +151,7 @@ static int group_tag(const char *option, char *tag, size_t room)
         return *option && strlen(option) < room && !strchr(option, '/');
     }
     if (!parts[1])
-        return snprintf(tag, room, "%d", (int)getppid()) > 0;
+        return snprintf(tag, room, "%d", (int)early_state.parent) > 0;
     int n = 0;
     for (int i = 0; i < 3; i++)
         if (parts[i] && n >= 0 && (size_t)n < room)

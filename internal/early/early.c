@@ -46,7 +46,7 @@ const char *const early_marks[] = {"ch-run:launch", "ch-run:serve", "ch-run:join
 
 // The limits that Go changes, or that are in its way: for the launch, the soft one is the hard one.
 static const int limits[] = {RLIMIT_NOFILE, RLIMIT_AS, RLIMIT_DATA, RLIMIT_NPROC, RLIMIT_FSIZE};
-enum { LIMITS = sizeof limits / sizeof *limits };
+enum { LIMITS = sizeof limits / sizeof *limits, NEEDED_FILES = 16 };
 
 // What Go, or the pinning, disturbs.
 static struct {
@@ -161,6 +161,11 @@ static void make_room(void)
         const char *name;
     } needed[] = {{RLIMIT_AS, 800, "virtual memory (ulimit -v)"}, {RLIMIT_DATA, 64, "data (ulimit -d)"}};
 
+    if (saved.limits[0].rlim_max < NEEDED_FILES) {
+        dprintf(2, "ch-run[%d]: error: the limit of open files (ulimit -n) is %llu, and to start takes %d (hint: raise the limit in your job) (early.c:%d)\n",
+            getpid(), (unsigned long long)saved.limits[0].rlim_max, NEEDED_FILES, __LINE__);
+        _exit(31);
+    }
     for (int i = 0; i < LIMITS; i++) {
         struct rlimit all = {.rlim_cur = saved.limits[i].rlim_max, .rlim_max = saved.limits[i].rlim_max};
         if (saved.limits[i].rlim_cur != all.rlim_cur)

@@ -130,6 +130,16 @@ func hinted(err syscall.Errno, e *message.Error, permission string) error {
 	return e.Hint("%s", permission)
 }
 
+// adviseJoin says, once in a step of Slurm, that its tasks on a node are in containers of their own, as MPI libraries
+// do not tell why they are slow then (Open MPI), or fail (MPICH with UCX). It is no more than advice: in one container
+// they would share what --private-tmp and --write-fake give to each.
+func adviseJoin(env *environ.Environment, log *message.Log) {
+	tasks := join.Caller{Variable: env.Get}.Tasks()
+	if rank, _ := env.Get("SLURM_PROCID"); rank == "0" && tasks > 1 {
+		log.Warning("%d tasks of this step are in containers of their own on one node: MPI needs --join; --join-ct=1 silences this", tasks)
+	}
+}
+
 // publish tells the losers that the container stands. Whatever is wrong with this process from now on is its
 // own affair.
 func (p *Plan) publish(handles [2]early.NamespaceHandle, log *message.Log) {

@@ -109,6 +109,9 @@ func New(o *cli.Options, caller early.Caller, group *Group, env *environ.Environ
 	log.Verbose("container gid: %d", p.GID)
 	log.Verbose("private /tmp: %d", flag(o.PrivateTmp))
 	group.log(log)
+	if group == nil {
+		adviseJoin(env, log)
+	}
 	return p, nil
 }
 

@@ -74,6 +74,19 @@ func (c Caller) size(option int32) (size uint32, from string, err error) {
 		Hint("give the number of peers on this node, --join-ct=N")
 }
 
+// Tasks returns how many tasks a step of Slurm has on this node; 0 if this is not one of them.
+func (c Caller) Tasks() int {
+	if id, _ := c.Variable("SLURM_STEP_ID"); id == "" {
+		return 0
+	}
+	list, _ := c.Variable("SLURM_STEP_TASKS_PER_NODE")
+	n, err := strconv.Atoi(leadingDigits(c.onThisNode(list)))
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
 func leadingDigits(s string) string {
 	end := 0
 	for end < len(s) && s[end] >= '0' && s[end] <= '9' {

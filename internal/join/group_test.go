@@ -95,3 +95,24 @@ func TestTag(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestTasks(t *testing.T) {
+	for variables, want := range map[string]int{
+		"":                            0,
+		"SLURM_STEP_TASKS_PER_NODE=4": 0, // not of a step
+		"SLURM_STEP_ID=0":             0,
+		"SLURM_STEP_ID=0 SLURM_STEP_TASKS_PER_NODE=4(x2)":                  4,
+		"SLURM_STEP_ID=0 SLURM_STEP_TASKS_PER_NODE=4,1 SLURM_NODEID=1":     1,
+		"SLURM_STEP_ID=0 SLURM_STEP_TASKS_PER_NODE=x SLURM_CPUS_ON_NODE=7": 0,
+	} {
+		env := map[string]string{}
+		for _, v := range strings.Fields(variables) {
+			name, value, _ := strings.Cut(v, "=")
+			env[name] = value
+		}
+		c := Caller{Variable: func(name string) (string, bool) { value, ok := env[name]; return value, ok }}
+		if got := c.Tasks(); got != want {
+			t.Errorf("%s: got %d, want %d", variables, got, want)
+		}
+	}
+}

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// image is a form of an image with an MPI library: its path, and how srun is to provide for the library.
+// An image is one with an MPI library, as a directory or a file.
 type image struct {
 	library, form string
 }
@@ -32,7 +32,7 @@ func (i image) mpi() string {
 	return map[string]string{"openmpi": "--mpi=pmix", "mpich": "--mpi=pmi2"}[i.library]
 }
 
-// ranks returns the lines of hello, sorted, and fails if they are not those of so many ranks of one job.
+// checkRanks fails unless hello has printed the lines of so many ranks of one job.
 func checkRanks(t *testing.T, output string, size int) {
 	t.Helper()
 	lines := regexp.MustCompile(`(?m)^rank (\d+) of (\d+)`).FindAllString(output, -1)
@@ -81,11 +81,4 @@ func TestPython(t *testing.T) {
 	if status != 0 || strings.Count(out, "of 3: [6.0, 6.0, 6.0]") != 3 {
 		t.Errorf("exit status %d:\n%s", status, out)
 	}
-}
-
-// Without a word, the ranks of a node have containers of their own. Open MPI copes on one node with that, and ch-run says
-// once what is better.
-func TestWithoutJoin(t *testing.T) {
-	out, _ := run(t, "srun", "-N2", "-n4", "--mpi=pmix", "ch-run", shared+"/openmpi.sqfs", "--", "hello")
-	checkRanks(t, out, 4)
 }

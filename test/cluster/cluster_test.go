@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -261,20 +262,17 @@ func (c *cluster) processes() (pids []int) {
 	for _, name := range names {
 		pid, _ := strconv.Atoi(strings.Split(name, "/")[2])
 		text, err := os.ReadFile(name)
-		if err == nil && pid != os.Getpid() && bytes.Contains(text, []byte("SLURM_CONF="+c.dir+"/")) && !c.isDaemon(pid) {
+		if err == nil && pid != os.Getpid() && bytes.Contains(text, []byte("SLURM_CONF="+c.dir+"/")) && !isDaemon(pid) {
 			pids = append(pids, pid)
 		}
 	}
 	return pids
 }
 
-func (c *cluster) isDaemon(pid int) bool {
-	for _, d := range c.daemons {
-		if d.Process.Pid == pid {
-			return true
-		}
-	}
-	return false
+// isDaemon says whether the process is one that Slurm always has, slurmctld's helper included.
+func isDaemon(pid int) bool {
+	name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+	return err == nil && slices.Contains([]string{"slurmctld", "slurmscriptd", "slurmd", "munged"}, strings.TrimSpace(string(name)))
 }
 
 func freePorts(n int) (ports []int, err error) {

@@ -16,9 +16,21 @@ import (
 func submit(t *testing.T, example, pattern string, options ...string) string {
 	t.Helper()
 	name := filepath.Join(shared, "work", t.Name()+"-")
-	args := slices.Concat([]string{"sbatch", "--wait", "--output=" + name + pattern}, options,
+	args := slices.Concat([]string{"sbatch", "--parsable", "--output=" + name + pattern}, options,
 		[]string{shared + "/examples/slurm/" + example, shared + "/openmpi.sqfs"})
 	out, status := run(t, args...)
+	job := strings.TrimSpace(out)
+	err := the.await("job "+job+" ends", func() bool { // "sbatch --wait" looks every ten seconds only
+		queue, err := the.command("squeue", "--noheader", "--jobs="+job).Output()
+		return err != nil || len(queue) == 0
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	record, _ := run(t, "scontrol", "show", "job", job)
+	if !strings.Contains(record, "JobState=COMPLETED") {
+		t.Errorf("%s", record)
+	}
 	files, err := filepath.Glob(name + "*")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no output; sbatch said %s", out)

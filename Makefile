@@ -69,9 +69,10 @@ check: tools ## format, vet, linters, and a cross build for arm64
 	@files=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$files" || { echo "gofmt would change: $$files"; exit 1; }
 	go vet ./...
 	go vet -tags $(TAGS),nolibdeflate,nolibzstd,noliblz4 ./internal/squash/...
+	go vet -tags $(TAGS)$(NO_LIBRARIES),cluster ./test/cluster
 	@GOBIN=$(CURDIR)/build/tools CGO_ENABLED=0 go install $(LINTER)
-	build/tools/golangci-lint run
-	shellcheck scripts/deps .ci/run $$(git ls-files 'examples/*/build' 'examples/*/run')
+	build/tools/golangci-lint run --build-tags cluster
+	shellcheck scripts/deps .ci/run $$(git ls-files 'examples/*/build' 'examples/*/run' 'examples/*.sbatch')
 	env $(ARM64) go build $(GO_FLAGS) -ldflags '$(LD_FLAGS)' -o build/ch-run.arm64 ./cmd/ch-run
 	file build/ch-run.arm64 | grep -q 'ARM aarch64.*statically linked'
 
@@ -80,7 +81,7 @@ bench: build ## compare start-up and SquashFS with others; BENCH='-only=launch,r
 	@scripts/deps bench
 	go run ./test/bench $(BENCH)
 
-build/ch-run.1: doc/ch-run.1.scd
+build/ch-run.1: docs/ch-run.1.scd
 	@mkdir -p build
 	scdoc < $< > $@
 

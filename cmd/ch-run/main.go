@@ -1,4 +1,4 @@
-// Ch-run runs a command in a container, without privilege: see the manual page, doc/ch-run.1.scd.
+// Ch-run runs a command in a container, without privilege: see the manual page, docs/ch-run.1.scd.
 package main
 
 import (

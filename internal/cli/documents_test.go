@@ -18,7 +18,7 @@ import (
 // The table of options is the source of the parser, the help text and the completions; the manual page
 // is written by hand. Here all that users read is compared with the table.
 
-const manual = "../../doc/ch-run.1.scd"
+const manual = "../../docs/ch-run.1.scd"
 
 // packages are the Debian packages of the programs that the tests run.
 var packages = map[string]string{"bash": "bash", "zsh": "zsh", "fish": "fish", "scdoc": "scdoc", "mandoc": "mandoc"}

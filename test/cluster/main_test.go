@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 
 func runAll(m *testing.M) (status int, err error) {
 	if os.Geteuid() != 0 {
-		return 1, errors.New("Slurm's daemons start programs for other users: run this as root") //nolint:staticcheck // a name
+		return 1, errors.New("Slurm's daemons start programs for other users: run this as root")
 	}
 	who, err := makeUser()
 	if err != nil {

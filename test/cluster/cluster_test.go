@@ -71,8 +71,12 @@ SlurmdTimeout=10
 KillWait=2
 OverTimeLimit=0
 MessageTimeout=60
-JobCompType=jobcomp/filetxt
-JobCompLoc={{.Dir}}/log/jobs
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=127.0.0.1
+AccountingStoragePort={{.AccountingPort}}
+AccountingStoragePass={{.Dir}}/munge/socket
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=1
 StateSaveLocation={{.Dir}}/state
 SlurmdSpoolDir={{.Dir}}/spool/%n
 SlurmctldPidFile={{.Dir}}/slurmctld.pid
@@ -81,6 +85,21 @@ TmpFS={{.Dir}}/tmp/%n
 GresTypes=gpu
 {{range .Nodes}}NodeName={{.Name}} NodeHostname={{$.Host}} NodeAddr=127.0.0.1 Port={{.Port}} CPUs=128 RealMemory=4000 Gres=gpu:1
 {{end}}PartitionName=all Nodes=ALL Default=YES State=UP MaxTime=INFINITE
+`))
+
+// accountingConfiguration is slurmdbd.conf(5), for a database without users.
+var accountingConfiguration = template.Must(template.New("").Parse(`
+AuthType=auth/munge
+AuthInfo=socket={{.Dir}}/munge/socket
+DbdHost={{.Host}}
+DbdAddr=127.0.0.1
+DbdPort={{.AccountingPort}}
+SlurmUser=root
+StorageType=accounting_storage/mysql
+StorageHost=127.0.0.1
+StoragePort={{.DatabasePort}}
+StorageUser=root
+PidFile={{.Dir}}/slurmdbd.pid
 `))
 
 // gresConfiguration is gres.conf(5): each node has a "GPU", which is a device that every machine has.
@@ -99,12 +118,12 @@ func startCluster(dir string, nodes int, who account) (c *cluster, err error) {
 			return c, err
 		}
 	}
-	ports, err := freePorts(nodes + 1)
+	ports, err := freePorts(nodes + 3)
 	if err != nil {
 		return c, err
 	}
 	for i := range nodes {
-		n := node{fmt.Sprintf("n%d", i+1), ports[i+1]}
+		n := node{fmt.Sprintf("n%d", i+1), ports[i+3]}
 		c.nodes = append(c.nodes, n)
 		for _, d := range []string{"spool", "tmp"} {
 			if err := os.Mkdir(filepath.Join(dir, d, n.Name), 0o755); err != nil {
@@ -120,16 +139,14 @@ func startCluster(dir string, nodes int, who account) (c *cluster, err error) {
 		return c, err
 	}
 	host, _, _ = strings.Cut(host, ".")
-	var text bytes.Buffer
-	if err := configuration.Execute(&text, map[string]any{"Host": host, "Port": ports[0], "Dir": dir, "Nodes": c.nodes}); err != nil {
+	settings := map[string]any{"Host": host, "Port": ports[0], "AccountingPort": ports[1], "DatabasePort": ports[2], "Dir": dir, "Nodes": c.nodes}
+	if err := c.configure(settings); err != nil {
 		return c, err
 	}
-	for name, content := range map[string]string{"slurm.conf": text.String(), "gres.conf": gresConfiguration} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
-			return c, err
-		}
-	}
 	if err := c.startMunge(); err != nil {
+		return c, err
+	}
+	if err := c.startAccounting(ports[2]); err != nil {
 		return c, err
 	}
 	if err := c.daemon("slurmctld", nil, "slurmctld", "-D"); err != nil {
@@ -143,6 +160,57 @@ func startCluster(dir string, nodes int, who account) (c *cluster, err error) {
 	return c, c.await("all nodes are idle", func() bool {
 		states, err := c.command("sinfo", "--noheader", "--Node", "--format=%t").Output()
 		return err == nil && strings.Count(string(states), "idle") == nodes
+	})
+}
+
+// configure writes the configuration files.
+func (c *cluster) configure(settings map[string]any) error {
+	var main, accounting bytes.Buffer
+	if err := errors.Join(configuration.Execute(&main, settings), accountingConfiguration.Execute(&accounting, settings)); err != nil {
+		return err
+	}
+	for _, f := range []struct {
+		name, text string
+		mode       os.FileMode
+	}{
+		{"slurm.conf", main.String(), 0o644},
+		{"slurmdbd.conf", accounting.String(), 0o600}, // slurmdbd insists
+		{"gres.conf", gresConfiguration, 0o644},
+	} {
+		if err := os.WriteFile(filepath.Join(c.dir, f.name), []byte(f.text), f.mode); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// startAccounting starts a database, for everybody on this machine, and the daemon that keeps the records of jobs
+// in it.
+func (c *cluster) startAccounting(port int) error {
+	data := filepath.Join(c.dir, "database")
+	install := exec.Command("mariadb-install-db", "--no-defaults", "--user=root", "--datadir="+data, "--skip-test-db", "--auth-root-authentication-method=normal")
+	if output, err := install.CombinedOutput(); err != nil {
+		return fmt.Errorf("mariadb-install-db: %w: install the Debian package mariadb-server\n%s", err, output)
+	}
+	err := c.daemon("mariadbd", nil, "mariadbd", "--no-defaults", "--user=root", "--datadir="+data, "--socket="+data+"/socket", "--bind-address=127.0.0.1",
+		fmt.Sprintf("--port=%d", port), "--skip-grant-tables", "--innodb-buffer-pool-size=64M", "--innodb-lock-wait-timeout=900")
+	if err != nil {
+		return err
+	}
+	err = c.await("the database answers", func() bool {
+		return exec.Command("mariadb", "--no-defaults", "--socket="+data+"/socket", "--execute=SELECT 1").Run() == nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := c.daemon("slurmdbd", nil, "slurmdbd", "-D"); err != nil {
+		return err
+	}
+	return c.await("accounting knows the cluster", func() bool {
+		cmd := exec.Command("sacctmgr", "--immediate", "add", "cluster", "test")
+		cmd.Env = append(os.Environ(), "SLURM_CONF="+filepath.Join(c.dir, "slurm.conf"))
+		output, err := cmd.CombinedOutput()
+		return err == nil || bytes.Contains(output, []byte("already exists"))
 	})
 }
 
@@ -272,7 +340,7 @@ func (c *cluster) processes() (pids []int) {
 // isDaemon says whether the process is one that Slurm always has, slurmctld's helper included.
 func isDaemon(pid int) bool {
 	name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
-	return err == nil && slices.Contains([]string{"slurmctld", "slurmscriptd", "slurmd", "munged"}, strings.TrimSpace(string(name)))
+	return err == nil && slices.Contains([]string{"slurmctld", "slurmscriptd", "slurmd", "slurmdbd", "munged", "mariadbd"}, strings.TrimSpace(string(name)))
 }
 
 func freePorts(n int) (ports []int, err error) {

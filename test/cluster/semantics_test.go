@@ -102,9 +102,9 @@ func TestStatus(t *testing.T) {
 		if job == nil {
 			t.Fatalf("%s: %s", command, out)
 		}
-		record, _ := run(t, "scontrol", "show", "job", job[1])
-		if !strings.Contains(record, "ExitCode="+want.record) {
-			t.Errorf("%s: no ExitCode=%s in %s", command, want.record, record)
+		record := accounted(t, job[1]+".0", "ExitCode")
+		if record != want.record {
+			t.Errorf("%s: sacct has %s, want %s", command, record, want.record)
 		}
 	}
 	// Of ch-run itself.
@@ -115,6 +115,35 @@ func TestStatus(t *testing.T) {
 		t.Errorf("exit status %d:\n%s", status, out)
 	}
 	checkNothingLeft(t)
+}
+
+// accounted returns what Slurm's accounting has of a step that has ended.
+func accounted(t *testing.T, step, field string) (value string) {
+	t.Helper()
+	err := the.await("step "+step+" is accounted for", func() bool {
+		out, err := the.command("sacct", "--noheader", "--parsable2", "--jobs="+step, "--format=End,"+field).Output()
+		end, rest, _ := strings.Cut(strings.TrimSpace(string(out)), "|")
+		value = rest
+		return err == nil && end != "" && end != "Unknown"
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+// Accounting sees the application, and what it uses: here memory, in a process that was started as ch-run.
+func TestAccounting(t *testing.T) {
+	out, status := run(t, "srun", "-n1", "ch-run", shared+"/openmpi.sqfs", "--", "python3", "-c",
+		"import os, time; print('job', os.environ['SLURM_JOB_ID'], flush=True); x = bytearray(200 << 20); time.sleep(3)")
+	job := regexp.MustCompile(`(?m)^job (\d+)$`).FindStringSubmatch(out)
+	if status != 0 || job == nil {
+		t.Fatalf("exit status %d:\n%s", status, out)
+	}
+	var kilobytes int
+	if _, err := fmt.Sscanf(accounted(t, job[1]+".0", "MaxRSS"), "%dK", &kilobytes); err != nil || kilobytes < 200<<10 || kilobytes > 400<<10 {
+		t.Errorf("MaxRSS: %d kB, %v", kilobytes, err)
+	}
 }
 
 // handler is an application that on a signal reads its image and ends.

@@ -23,7 +23,7 @@ ARM64 := GOARCH=arm64 CC=aarch64-linux-gnu-gcc GOFLAGS=-tags=$(TAGS),nolibdeflat
 
 DOCUMENTS := build/ch-run.1 build/completion.bash build/completion.zsh build/completion.fish
 
-.PHONY: help tools build run test cluster-test fuzz check bench install clean
+.PHONY: help tools build run test cluster-test cluster-bench fuzz check bench install clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -53,6 +53,10 @@ test: build ## run every test
 cluster-test: build ## run jobs on a Slurm of two nodes that this machine plays; as root
 	@scripts/deps cluster
 	go test -count=1 -tags $(TAGS)$(NO_LIBRARIES),cluster -timeout 5m ./test/cluster
+
+cluster-bench: build ## how long 128 tasks take on it, with and without containers
+	@scripts/deps cluster bench
+	go test -run '^$$' -bench . -benchtime 15x -tags $(TAGS)$(NO_LIBRARIES),cluster ./test/cluster
 
 FUZZTIME ?= 60s
 FUZZ = -fuzztime $(FUZZTIME) -fuzzminimizetime 20x # else it makes images smaller most of the time

@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/CalebQ42/squashfs v1.4.1
 	github.com/cyphar/filepath-securejoin v0.7.0
+	github.com/hanwen/go-fuse/v2 v2.12.1
 	github.com/klauspost/compress v1.20.3
 	github.com/rogpeppe/go-internal v1.16.0
 	golang.org/x/sys v0.49.0

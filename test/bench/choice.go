@@ -9,7 +9,7 @@ import (
 )
 
 // groups are the parts that -only chooses from, in the order in which they are measured.
-var groups = []string{"directory", "join", "launch", "find", "stat", "read", "import", "fio", "compressors"}
+var groups = []string{"directory", "join", "launch", "find", "stat", "read", "import", "fio", "slow", "compressors"}
 
 // A choice is what the user wants measured.
 type choice struct {

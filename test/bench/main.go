@@ -135,6 +135,11 @@ func (s stage) measure(ctx context.Context, chosen choice) error {
 	if err := printGoals(all, chosen.compressors); err != nil {
 		return err
 	}
+	if chosen.wants("slow") {
+		if err := s.measureSlow(ctx, chosen.compressors, chosen.rounds); err != nil {
+			return err
+		}
+	}
 	if !chosen.wants("compressors") {
 		return nil
 	}

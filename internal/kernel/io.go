@@ -30,6 +30,16 @@ func (fd FD) ReadAt(p []byte, offset int64) (n int, err error) {
 	return n, nil
 }
 
+// Prefetch asks the kernel to read a part of the file, in bytes, without waiting for it (posix_fadvise(2)). The
+// kernel reads no more at a time than the file system reads ahead, of which the usual limit is 128 KiB
+// (mm/readahead.c, force_page_cache_ra), so it is asked repeatedly.
+func (fd FD) Prefetch(offset, length int64) {
+	const once = 128 << 10
+	for ; length > 0; offset, length = offset+once, length-once {
+		_ = unix.Fadvise(int(fd), offset, min(once, length), unix.FADV_WILLNEED) // a hint
+	}
+}
+
 // Read reads once, at most len(p) bytes.
 func (fd FD) Read(p []byte) (n int, err error) {
 	err = retry(func() (err error) {

@@ -16,6 +16,7 @@
 //	file.go         where the blocks of a file are, and reading them
 //	cache.go        decompressed data and fragment blocks, shared by all readers of them
 //	xattr.go        extended attributes
+//	prefetch.go     asking in advance for what storage far away takes long to give
 //
 // # Hostile images
 //
@@ -30,6 +31,7 @@ package squash
 
 import (
 	"io"
+	"time"
 
 	"ch-run/internal/squash/decompress"
 )
@@ -39,6 +41,8 @@ type Options struct {
 	// Offset is where in the source the image begins, in bytes: formats that wrap SquashFS put
 	// something before it.
 	Offset int64
+	// Prefetch asks for a part of the source in advance, without waiting for it. May be nil.
+	Prefetch func(offset, length int64)
 }
 
 // A Reader reads one image.
@@ -55,6 +59,8 @@ type Reader struct {
 
 	xattrs  xattrTable
 	buffers *buffers
+
+	prefetcher prefetcher
 }
 
 // Open reads what there is to know about an image from its superblock. source has size bytes. The
@@ -63,7 +69,7 @@ func Open(source io.ReaderAt, size int64, o Options) (*Reader, error) {
 	if o.Offset < 0 || o.Offset > size {
 		return nil, corrupt("superblock", 0, "the image would begin at byte %d of a file of %d", o.Offset, size)
 	}
-	r := &Reader{source: source, offset: o.Offset}
+	r := &Reader{source: source, offset: o.Offset, prefetcher: prefetcher{fetch: o.Prefetch}}
 	head := make([]byte, min(size-o.Offset, headSize))
 	if err := r.readAt(head, 0, "superblock"); err != nil {
 		return nil, err
@@ -97,9 +103,11 @@ func (r *Reader) Root() Ref { return r.super.Root }
 
 // readAt fills p from the image, at the offset given from the image's start. part names what is there.
 func (r *Reader) readAt(p []byte, offset int64, part string) error {
+	start := time.Now()
 	n, err := r.source.ReadAt(p, r.offset+offset)
 	switch {
 	case n == len(p):
+		r.prefetchAfter(offset, time.Since(start))
 		return nil
 	case err == io.EOF || err == nil:
 		return corrupt(part, offset, "the image ends after %d of %d bytes", n, len(p))

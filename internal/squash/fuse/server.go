@@ -168,7 +168,7 @@ func open(file kernel.FD) (*squash.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := squash.Open(file, st.Size, squash.Options{})
+	r, err := squash.Open(file, st.Size, squash.Options{Prefetch: file.Prefetch})
 	if err != nil {
 		return nil, err
 	}

@@ -54,11 +54,17 @@ type slowNode struct {
 }
 
 var (
-	_ fs.NodeLookuper  = (*slowNode)(nil)
-	_ fs.NodeGetattrer = (*slowNode)(nil)
-	_ fs.NodeOpener    = (*slowNode)(nil)
-	_ fs.FileReader    = (*slowFile)(nil)
+	_ fs.NodeWrapChilder = (*slowNode)(nil)
+	_ fs.NodeLookuper    = (*slowNode)(nil)
+	_ fs.NodeGetattrer   = (*slowNode)(nil)
+	_ fs.NodeOpener      = (*slowNode)(nil)
+	_ fs.FileReader      = (*slowFile)(nil)
 )
+
+// WrapChild has the nodes below be slow, too.
+func (n *slowNode) WrapChild(context.Context, fs.InodeEmbedder) fs.InodeEmbedder {
+	return &slowNode{fs.LoopbackNode{RootData: n.RootData}, n.slow}
+}
 
 func (n *slowNode) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
 	n.slow.lookups.Add(1)
@@ -108,12 +114,11 @@ func (s *slowFS) mount(directory, point string) (*fuse.Server, error) {
 	if err := syscall.Stat(directory, &st); err != nil {
 		return nil, err
 	}
-	root := &fs.LoopbackRoot{Path: directory, Dev: st.Dev}
-	root.NewNode = func(root *fs.LoopbackRoot, _ *fs.Inode, _ string, _ *syscall.Stat_t) fs.InodeEmbedder {
-		return &slowNode{fs.LoopbackNode{RootData: root}, s}
-	}
+	data := &fs.LoopbackRoot{Path: directory, Dev: st.Dev}
+	root := &slowNode{fs.LoopbackNode{RootData: data}, s}
+	data.RootNode = root
 	kept := time.Minute // what a client may believe, as it has locks
-	return fs.Mount(point, root.NewNode(root, nil, "", nil), &fs.Options{
+	return fs.Mount(point, root, &fs.Options{
 		EntryTimeout: &kept, AttrTimeout: &kept,
 		MountOptions: fuse.MountOptions{AllowOther: true, DirectMount: true, FsName: "slow", MaxReadAhead: 1 << 20, MaxWrite: 1 << 20},
 	})
@@ -170,7 +175,7 @@ func (s stage) compareSlow(ctx context.Context, compressor, image string, rounds
 // slowly runs a command with its image on a slow file system of its own.
 func (s stage) slowly(ctx context.Context, point string, c command) (elapsed time.Duration, slow *slowFS, err error) {
 	slow = &slowFS{}
-	if err := syscall.Mkdir(point, 0o755); err != nil && err != syscall.EEXIST { //nolint:errorlint // of the system call itself
+	if err := syscall.Mkdir(point, 0o755); err != nil && err != syscall.EEXIST {
 		return 0, nil, err
 	}
 	server, err := slow.mount(s.images, point)

@@ -75,6 +75,17 @@ func TestMPI(t *testing.T) {
 	}
 }
 
+// With one rank on each node, nobody needs to share a container.
+func TestMPIAlone(t *testing.T) {
+	for _, i := range images() {
+		out, status := run(t, "env", transport(2), "srun", "-N2", "-n2", "--ntasks-per-node=1", i.mpi(), "ch-run", i.path(), "--", "hello")
+		checkRanks(t, out, 2)
+		if status != 0 || strings.Contains(out, "ch-run[") {
+			t.Errorf("%s: exit status %d:\n%s", i, status, out)
+		}
+	}
+}
+
 // Python does, with NumPy arrays.
 func TestPython(t *testing.T) {
 	out, status := run(t, "srun", "-N2", "-n3", "--mpi=pmix", "ch-run", "--join", shared+"/openmpi.sqfs", "--", "hello.py")

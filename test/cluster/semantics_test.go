@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -60,19 +61,26 @@ func ends(t *testing.T, cmd *exec.Cmd) int {
 	return cmd.ProcessState.ExitCode()
 }
 
+// servers returns the PIDs of the processes that serve images of the cluster.
+func servers() (pids []int) {
+	names, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err == nil && strings.HasPrefix(string(text), "ch-run: squashfs server "+shared) {
+			pid, _ := strconv.Atoi(strings.Split(name, "/")[2])
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
 // checkNothingLeft fails if anything of a container outlives the job.
 func checkNothingLeft(t *testing.T) {
 	t.Helper()
 	var left []string
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		left, _ = filepath.Glob("/dev/shm/*ch-run_*")
-		names, _ := filepath.Glob("/proc/[0-9]*/cmdline")
-		for _, name := range names {
-			if text, err := os.ReadFile(name); err == nil && strings.Contains(string(text), shared) && strings.HasPrefix(string(text), "ch-run: squashfs server") {
-				left = append(left, name)
-			}
-		}
-		for _, pid := range the.processes() {
+		for _, pid := range slices.Concat(servers(), the.processes()) {
 			left = append(left, fmt.Sprint(pid))
 		}
 		if len(left) == 0 {
@@ -187,6 +195,26 @@ func TestSignals(t *testing.T) {
 		}
 		checkNothingLeft(t)
 	})
+}
+
+// When the server of an image is killed, its tasks end with errors, and the step with them: nothing waits for it.
+func TestServerDies(t *testing.T) {
+	srun, output := start(t, "srun", "-N1", "-n4", "ch-run", "--join", shared+"/openmpi.sqfs", "--", "sh", "-c",
+		"echo job $SLURM_JOB_ID; while cat /usr/lib/os-release >/dev/null; do sleep 0.05; done; exit 6")
+	await(t, output, `(?s)(job \d+\n.*){4}`)
+	pids := servers()
+	if len(pids) != 1 {
+		t.Errorf("servers %v, want one", pids)
+	}
+	for _, pid := range pids {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Error(err)
+		}
+	}
+	if status := ends(t, srun); status == 0 || !strings.Contains(output(), "Transport endpoint is not connected") && !strings.Contains(output(), "Exited with exit code") {
+		t.Errorf("exit status %d:\n%s", status, output())
+	}
+	checkNothingLeft(t)
 }
 
 // A batch job saves its work when it is told that time is nearly up.

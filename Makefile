@@ -52,7 +52,7 @@ test: build ## run every test
 
 cluster-test: build ## run jobs on a Slurm of two nodes that this machine plays; as root
 	@scripts/deps cluster
-	go test -count=1 -tags $(TAGS)$(NO_LIBRARIES),cluster -timeout 5m ./test/cluster
+	go test -count=1 -tags $(TAGS)$(NO_LIBRARIES),cluster -timeout 9m ./test/cluster
 
 cluster-bench: build ## how long 128 tasks take on it, with and without containers
 	@scripts/deps cluster bench

@@ -49,7 +49,7 @@
 enum { FUTEX_WAIT, FUTEX_WAKE };         // <linux/futex.h>, which musl-gcc does not find
 enum { GRACE = 200, LONG_GRACE = 2000 }; // milliseconds: see early_join_settle
 
-static const char magic[16] = "ch-run join 3";
+static const char magic[16] = "ch-run join 1";
 
 // How many other peers have come, are alive, and not in the container: 0, 1, or 2 for more.
 static int others_on_the_way(void)

@@ -330,17 +330,24 @@ func (c *cluster) processes() (pids []int) {
 	for _, name := range names {
 		pid, _ := strconv.Atoi(strings.Split(name, "/")[2])
 		text, err := os.ReadFile(name)
-		if err == nil && pid != os.Getpid() && bytes.Contains(text, []byte("SLURM_CONF="+c.dir+"/")) && !isDaemon(pid) {
-			pids = append(pids, pid)
+		if err != nil || pid == os.Getpid() || !bytes.Contains(text, []byte("SLURM_CONF="+c.dir+"/")) || isOne(pid, daemons) {
+			continue
 		}
+		if long.Cmd != nil && (bytes.Contains(text, []byte(longMark)) || isOne(pid, []string{"slurmstepd"})) {
+			continue
+		}
+		pids = append(pids, pid)
 	}
 	return pids
 }
 
-// isDaemon says whether the process is one that Slurm always has, slurmctld's helper included.
-func isDaemon(pid int) bool {
+// daemons are the processes that Slurm always has.
+var daemons = []string{"slurmctld", "slurmscriptd", "slurmd", "slurmdbd", "munged", "mariadbd"}
+
+// isOne says whether the process has one of these names.
+func isOne(pid int, names []string) bool {
 	name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
-	return err == nil && slices.Contains([]string{"slurmctld", "slurmscriptd", "slurmd", "slurmdbd", "munged", "mariadbd"}, strings.TrimSpace(string(name)))
+	return err == nil && slices.Contains(names, strings.TrimSpace(string(name)))
 }
 
 func freePorts(n int) (ports []int, err error) {

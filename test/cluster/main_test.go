@@ -61,6 +61,16 @@ func runAll(m *testing.M) (status int, err error) {
 		return 1, err
 	}
 	defer func() { err = errors.Join(err, the.stop()) }()
+	if err := startLongJob(dir); err != nil {
+		return 1, err
+	}
+	defer func() {
+		if long.Cmd != nil { // no test has waited for it
+			_ = long.Process.Kill()
+			_ = long.Wait() // killed
+			long.Cmd = nil
+		}
+	}()
 	return m.Run(), nil
 }
 

@@ -237,13 +237,47 @@ func TestKillOnBadExit(t *testing.T) {
 	checkNothingLeft(t)
 }
 
-// A job that takes longer than it may is ended: by TERM, which it can catch, and then by KILL.
+// A job that takes longer than it may is ended: by TERM, which it can catch, and then by KILL. The shortest limit that
+// Slurm knows is a minute, so the job has been running since the tests began: see startLongJob.
 func TestTimeLimit(t *testing.T) {
-	srun, output := start(t, "srun", "-n1", "--time=1", "ch-run", shared+"/openmpi.sqfs", "--", "sh", "-c", fmt.Sprintf(handler, "TERM"))
-	if status := ends(t, srun); status == 0 || !strings.Contains(output(), "caught, debian\n") {
+	output := func() string {
+		text, err := os.ReadFile(long.output)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	if status := ends(t, long.Cmd); status == 0 || !strings.Contains(output(), "caught, debian\n") {
 		t.Errorf("exit status %d:\n%s", status, output())
 	}
+	long.Cmd = nil
 	checkNothingLeft(t)
+}
+
+// long is a job that runs into its limit of time while other tests run. Its environment has a mark, and its image another
+// name, by which what belongs to it is known.
+var long struct {
+	*exec.Cmd
+	output string
+}
+
+const longMark = "CH_RUN_CLUSTER_LONG=1"
+
+func startLongJob(dir string) error {
+	image := filepath.Join(dir, "long.sqfs")
+	if err := os.Link(filepath.Join(shared, "openmpi.sqfs"), image); err != nil {
+		return err
+	}
+	long.output = filepath.Join(dir, "long.output")
+	file, err := os.Create(long.output)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }()
+	long.Cmd = the.command("srun", "-n1", "--time=1", "ch-run", image, "--", "sh", "-c", fmt.Sprintf(handler, "TERM"))
+	long.Env = append(long.Env, longMark)
+	long.Stdout, long.Stderr = file, file
+	return long.Start()
 }
 
 // When the Slurm daemon of a node dies and comes back, its job goes on, and leaves nothing.

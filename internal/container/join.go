@@ -107,7 +107,7 @@ func (g *Group) explain(e *early.JoinError) error {
 		return message.Wrap(e.Err, "join: can't open %s", e.Path).Hint("only your own containers can be joined")
 	case early.NotInContainer:
 		return message.Errorf("join: PID %d is not in a container", g.PID).
-			Hint("its user namespace is that of this process")
+			Hint("give the PID of a command that ch-run has started, or of one of its children")
 	case early.CannotFind:
 		return hinted(e.Err, message.Wrap(e.Err, "join: can't open the namespaces of the container of group %s", g.Tag),
 			"the peers in it are of another kind, or a seccomp filter is in force here")

@@ -296,7 +296,11 @@ func (c *cluster) logs() string {
 
 // command returns a command that the user of the cluster runs.
 func (c *cluster) command(argv ...string) *exec.Cmd {
-	cmd := exec.Command(argv[0], argv[1:]...)
+	program := argv[0]
+	if ours := filepath.Join(shared, "bin", program); program == "ch-run" {
+		program = ours // and not one that this machine has
+	}
+	cmd := exec.Command(program, argv[1:]...)
 	cmd.Dir = "/"
 	cmd.Env = []string{
 		"SLURM_CONF=" + filepath.Join(c.dir, "slurm.conf"), "USER=" + c.user.name, "LOGNAME=" + c.user.name,
@@ -372,12 +376,12 @@ func runCommand(t *testing.T, cmd *exec.Cmd) (output string, status int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })
 	var text bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &text, &text
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })
 	_ = cmd.Wait() // see the status
 	stop()
 	if ctx.Err() != nil {

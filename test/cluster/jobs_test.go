@@ -114,6 +114,7 @@ func TestMpirunInside(t *testing.T) {
 // A shell in a container, at a terminal.
 func TestInteractive(t *testing.T) {
 	cmd := the.command("script", "-qec", "srun --pty ch-run "+shared+"/openmpi.sqfs -- sh -i", "/dev/null")
+	cmd.SysProcAttr.Setsid = true // what happens to that terminal is not to happen to ours
 	cmd.Stdin = strings.NewReader("tty; echo $((6*7)) $SLURMD_NODENAME\nexit 3\n")
 	out, status := runCommand(t, cmd)
 	if status != 3 || !strings.Contains(out, "/dev/pts/") || !strings.Contains(out, "42 n") {

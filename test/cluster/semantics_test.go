@@ -132,7 +132,7 @@ func accounted(t *testing.T, step, field string) (value string) {
 		out, err := the.command("sacct", "--noheader", "--parsable2", "--jobs="+step, "--format=End,"+field).Output()
 		end, rest, _ := strings.Cut(strings.TrimSpace(string(out)), "|")
 		value = rest
-		return err == nil && end != "" && end != "Unknown"
+		return err == nil && end != "" && end != "Unknown" && value != "" // what was used comes after the end
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -19,10 +18,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-)
 
-// The ordinary user that root runs the tests as.
-const ordinaryUser = "ch-run-test"
+	"ch-run/test/account"
+)
 
 // inputsVariable tells the test binary that runs as the ordinary user where its inputs are.
 const inputsVariable = "CH_RUN_TEST_INPUTS"
@@ -134,14 +132,9 @@ func makeFuse() error {
 
 // makeOrdinaryUser makes the account, if it is not there.
 func makeOrdinaryUser() error {
-	u, err := user.Lookup(ordinaryUser)
+	u, err := account.Make()
 	if err != nil {
-		if output, err := exec.Command("useradd", "--create-home", "--shell", "/bin/sh", ordinaryUser).CombinedOutput(); err != nil {
-			return fmt.Errorf("useradd %s: %w\n%s", ordinaryUser, err, output)
-		}
-		if u, err = user.Lookup(ordinaryUser); err != nil {
-			return err
-		}
+		return err
 	}
 	if ordinary.uid, err = strconv.Atoi(u.Uid); err != nil {
 		return err
@@ -174,7 +167,7 @@ func runAsOrdinaryUser() (int, error) {
 	cmd := exec.Command(binary, args...)
 	cmd.Dir = inputs
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(), inputsVariable+"="+inputs, "USER="+ordinaryUser, "LOGNAME="+ordinaryUser, "HOME="+ordinary.home)
+	cmd.Env = append(os.Environ(), inputsVariable+"="+inputs, "USER="+account.Name, "LOGNAME="+account.Name, "HOME="+ordinary.home)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(ordinary.uid), Gid: uint32(ordinary.gid), Groups: []uint32{}}}
 	err = cmd.Run()
 	var exit *exec.ExitError

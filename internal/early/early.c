@@ -495,7 +495,8 @@ static int is_file(const char *path)
     return path && stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-// Makes the namespaces of the container, unless it is that of the peers whom this process was to JOIN. And starts what serves the image, if it is to SERVE one, or if it has an IMAGE to serve.
+// Makes the namespaces of the container, unless it is that of the peers whom this process was to JOIN. And starts
+// what serves the image, if it is to SERVE one, or if it has an IMAGE to serve.
 static void contain(int join, int serve, const char *image)
 {
     if (!join || early_join.role == EARLY_WINNER) {

@@ -1,16 +1,13 @@
 package main
 
 import (
-	"fmt"
 	"os"
-	"os/exec"
 	"os/user"
 	"strconv"
 	"syscall"
-)
 
-// userForRoot is the ordinary user that root runs the commands as; the tests use it too.
-const userForRoot = "ch-run-test"
+	ordinary "ch-run/test/account"
+)
 
 // An account is the user whom the commands run as.
 type account struct {
@@ -27,11 +24,9 @@ func ordinaryUser() (account, error) {
 		}
 		return account{name: u.Username, home: u.HomeDir}, nil
 	}
-	u, err := user.Lookup(userForRoot)
+	u, err := ordinary.Make()
 	if err != nil {
-		if u, err = addUser(userForRoot); err != nil {
-			return account{}, err
-		}
+		return account{}, err
 	}
 	uid, err := strconv.ParseUint(u.Uid, 10, 32)
 	if err != nil {
@@ -44,13 +39,6 @@ func ordinaryUser() (account, error) {
 	// Without supplementary groups, which setgroups(2) is told even if there are none.
 	credential := &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 	return account{name: u.Username, home: u.HomeDir, credential: credential}, nil
-}
-
-func addUser(name string) (*user.User, error) {
-	if output, err := exec.Command("useradd", "--create-home", "--shell", "/bin/sh", name).CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("useradd %s: %w\n%s", name, err, output)
-	}
-	return user.Lookup(name)
 }
 
 // environment is as small as the commands allow: Charliecloud's ch-run needs USER.

@@ -8,11 +8,12 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+
+	ordinary "ch-run/test/account"
 )
 
 // the cluster that all tests use.
@@ -20,9 +21,6 @@ var the *cluster
 
 // shared is what a cluster's users have on a shared file system: bin with ch-run, images, examples.
 var shared string
-
-// The ordinary user, who is also that of the other tests.
-const ordinaryUser = "ch-run-test"
 
 // kept is where images are kept from one run to the next: they take a minute to make.
 const kept = "../../build/cluster"
@@ -75,14 +73,9 @@ func runAll(m *testing.M) (status int, err error) {
 }
 
 func makeUser() (a account, err error) {
-	u, err := user.Lookup(ordinaryUser)
+	u, err := ordinary.Make()
 	if err != nil {
-		if output, err := exec.Command("useradd", "--create-home", "--shell", "/bin/sh", ordinaryUser).CombinedOutput(); err != nil {
-			return a, fmt.Errorf("useradd %s: %w\n%s", ordinaryUser, err, output)
-		}
-		if u, err = user.Lookup(ordinaryUser); err != nil {
-			return a, err
-		}
+		return a, err
 	}
 	a.name = u.Username
 	if a.uid, err = strconv.Atoi(u.Uid); err != nil {

@@ -1,8 +1,8 @@
 package bind
 
 import (
-	"cmp"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"syscall"
@@ -61,18 +61,7 @@ func (t *Tree) whyNoOverlay(err error) string {
 
 // overmount makes the points visible in an image that stays as it is.
 func (t *Tree) overmount(points []point) error {
-	byAncestor := map[string][]point{}
-	for _, p := range points {
-		byAncestor[p.ancestor] = append(byAncestor[p.ancestor], p)
-	}
-	var ancestors []string
-	for a := range byAncestor {
-		ancestors = append(ancestors, a)
-	}
-	// From the root down, as a mount on a directory hides those made below it.
-	slices.SortFunc(ancestors, func(a, b string) int {
-		return cmp.Or(cmp.Compare(strings.Count(a, "/"), strings.Count(b, "/")), cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
-	})
+	ancestors, byAncestor := group(points)
 	for _, a := range ancestors {
 		if err := t.overmountOne(a, byAncestor[a]); err != nil {
 			e := message.Wrap(err, "can't mkdir: %s", t.shown(byAncestor[a][0].asked))
@@ -83,6 +72,25 @@ func (t *Tree) overmount(points []point) error {
 		}
 	}
 	return nil
+}
+
+// group sorts the points by the directory that has to be overmounted. A directory below another such directory needs
+// no mount: it is merged together with that.
+func group(points []point) (ancestors []string, byAncestor map[string][]point) {
+	byAncestor = map[string][]point{}
+	for _, p := range points {
+		byAncestor[p.ancestor] = append(byAncestor[p.ancestor], p)
+	}
+	for _, a := range slices.Sorted(maps.Keys(byAncestor)) {
+		above := slices.IndexFunc(ancestors, func(other string) bool { return within(a, other) })
+		if above < 0 {
+			ancestors = append(ancestors, a)
+			continue
+		}
+		other := ancestors[above]
+		byAncestor[other] = append(byAncestor[other], byAncestor[a]...)
+	}
+	return ancestors, byAncestor
 }
 
 func (t *Tree) overmountOne(inside string, points []point) error {
@@ -130,19 +138,52 @@ func (t *Tree) bindEntries(name string, existing, dst kernel.FD) error {
 	}
 	defer skeleton.Close()
 
-	entries, err := kernel.Names(existing)
-	if err != nil {
+	if err := bindAll(skeleton, existing); err != nil {
 		return err
-	}
-	for _, entry := range entries {
-		if err := bindEntry(skeleton, existing, entry); err != nil {
-			return err
-		}
 	}
 	if err := kernel.MakeReadOnly(skeleton); err != nil {
 		return err
 	}
 	return kernel.Move(skeleton, dst)
+}
+
+// bindAll completes a directory of a skeleton with what the existing one has and it has not.
+func bindAll(skeleton, existing kernel.FD) error {
+	entries, err := kernel.Names(existing)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		st, err := kernel.LinkStat(skeleton, entry)
+		switch {
+		case errors.Is(err, syscall.ENOENT):
+			err = bindEntry(skeleton, existing, entry)
+		case err == nil && st.IsDir():
+			err = bindBelow(skeleton, existing, entry)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bindBelow does the same with an entry that both have. What is not a directory is replaced by that of the skeleton.
+func bindBelow(skeleton, existing kernel.FD, name string) error {
+	from, err := kernel.DirectoryHandle(existing, name)
+	if errors.Is(err, syscall.ENOTDIR) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := kernel.DirectoryHandle(skeleton, name)
+	if err != nil {
+		return err
+	}
+	defer to.Close()
+	return bindAll(to, from)
 }
 
 func bindEntry(skeleton, existing kernel.FD, name string) error {

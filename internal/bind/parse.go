@@ -18,25 +18,32 @@ const (
 	Host    Kind = iota // a file or directory of the host, with everything mounted in it
 	Content             // a file that is made for the container
 	Tmpfs               // an empty file system in memory
+	Symlink             // no mount but a symbolic link, to Source
 )
 
 // Need is what to do where source or destination of a mount do not exist.
 type Need int
 
-// The needs.
+// The needs. Those for the source and those for the destination can be combined.
 const (
-	Required  Need = iota // either missing is an error
-	IfPresent             // either missing means there is no such mount
-	Create                // a missing destination is made
+	SourceOptional      Need = 1 << iota // without source there is no such mount
+	DestinationOptional                  // without destination there is no such mount
+	Create                               // a missing destination is made
+
+	Required  Need = 0 // either missing is an error
+	IfPresent      = SourceOptional | DestinationOptional
 )
+
+func (n Need) is(other Need) bool { return n&other != 0 }
 
 // A Mount is one thing that is to appear in a container.
 type Mount struct {
 	Kind        Kind
-	Source      string // path on the host
+	Source      string // path on the host; of a Symlink, what it says
 	Content     []byte
 	Destination string // absolute path in the container
 	ReadOnly    bool
+	Merge       bool // if the source is a file, by a link into one mount of all its directory; see Tree.spread
 	Need        Need
 	Hint        string // what the user can do if the source is missing
 }

@@ -11,7 +11,8 @@ import (
 )
 
 // Prepare makes the mount points that mounts ask for and the image lacks, and with it the overlay that
-// --write-fake puts on top of the image, whose size is overlaySize.
+// --write-fake puts on top of the image, whose size is overlaySize. It returns the mounts that are to be made then:
+// some of those given may have come to be links.
 //
 // In an image that is written to they are simply made. In any other they are first made in a
 // skeleton on the scratch tmpfs, and then the skeleton is merged with the image by overlayfs: as the
@@ -22,80 +23,121 @@ import (
 //
 // All that happens before anything else is mounted, when every destination can still be looked up in the
 // image itself.
-func (t *Tree) Prepare(mounts []OpenMount, overlaySize string) error {
-	missing, err := t.missing(mounts)
+func (t *Tree) Prepare(mounts []OpenMount, overlaySize string) ([]OpenMount, error) {
+	mounts, links, err := t.spread(mounts)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	mounts, missing, err := t.missing(mounts)
+	if err != nil {
+		return nil, err
 	}
 	switch t.writing {
 	case InPlace:
 		for _, p := range missing {
 			if err := t.makeInPlace(p); err != nil {
-				return err
+				return nil, err
 			}
 		}
-		return nil
+		return mounts, links.makeInPlace()
 	case InOverlay:
-		return t.overlayAll(missing, overlaySize)
+		return mounts, t.overlayAll(append(missing, links.points()...), overlaySize)
 	default:
-		return t.overmount(missing)
+		return mounts, t.overmount(append(missing, links.points()...))
 	}
 }
 
-// A point is a mount point that does not exist yet.
+// A point is something that has to be made in the tree.
 type point struct {
-	asked     string // the destination as the user wrote it
-	ancestor  string // the nearest directory that exists, resolved
-	rest      string // the path from there
-	directory bool
+	asked    string // the destination as the user wrote it
+	ancestor string // the nearest directory that exists, resolved
+	rest     string // the path from there
+	kind     pointKind
+	text     string // what a file contains, or a symbolic link says
 }
+
+// A pointKind is what a point is to be.
+type pointKind int
+
+const (
+	isFile pointKind = iota
+	isDirectory
+	isSymlink
+)
 
 func (p point) resolved() string { return path.Join(p.ancestor, p.rest) }
 
-// missing returns the mount points to be made, and notes in mounts where they will be.
-func (t *Tree) missing(mounts []OpenMount) ([]point, error) {
-	var points []point
+// missing returns the mount points to be made, and notes in mounts where they will be. A generated file that
+// is to be made needs no mount, and is taken out of them.
+func (t *Tree) missing(mounts []OpenMount) (left []OpenMount, points []point, err error) {
 	landings := make([]string, len(mounts)) // where they will be mounted; "" if not yet known
+	made := map[int]bool{}
 	for i := range mounts {
 		m := &mounts[i]
-		if m.Need != Create {
+		if !m.Need.is(Create) {
 			continue
 		}
 		if err := t.checkClimb(m.Destination); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		fd, err := kernel.HandleInRoot(t.root, m.Destination)
 		if err == nil {
 			fd.Close()
-			continue
-		}
-		if !errors.Is(err, syscall.ENOENT) && !errors.Is(err, syscall.ENOTDIR) {
-			return nil, t.noDestination(*m, err)
+			if m.Kind != Content || t.writing == ReadOnly {
+				continue
+			}
+		} else if !errors.Is(err, syscall.ENOENT) && !errors.Is(err, syscall.ENOTDIR) {
+			return nil, nil, t.noDestination(*m, err)
 		}
 		p, err := t.locate(*m)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		landings[i] = p.resolved()
-		if !t.covered(p, mounts[:i], landings) {
-			m.resolved = p.resolved()
-			points = append(points, p)
+		if t.covered(p, mounts[:i], landings) {
+			continue
+		}
+		points = append(points, p)
+		m.resolved = p.resolved()
+		if made[i] = m.Kind == Content; made[i] {
+			landings[i] = nowhere
 		}
 	}
-	return points, nil
+	if len(made) == 0 {
+		return mounts, points, nil
+	}
+	for i, m := range mounts {
+		if !made[i] {
+			left = append(left, m)
+		}
+	}
+	return left, points, nil
 }
 
-// locate finds how much of a missing destination exists. What exists is walked as the kernel would, with
-// ".." leading to the parent of the directory that a symbolic link led to; in what does not, ".."
-// takes back the component before it.
+// locate finds how much of the destination of a mount exists.
 func (t *Tree) locate(m OpenMount) (point, error) {
 	directory, err := m.directory()
 	if err != nil {
 		return point{}, message.Wrap(err, "can't stat: %s", m.Source)
 	}
+	if directory {
+		return t.locatePath(m.Destination, isDirectory)
+	}
+	p, err := t.locatePath(m.Destination, isFile)
+	if err == nil && p.rest == "" { // it is there, and will be replaced
+		p.ancestor, p.rest = path.Dir(p.ancestor), path.Base(p.ancestor)
+	}
+	p.text = string(m.Content)
+	return p, err
+}
+
+// locatePath finds how much of a path exists. What exists is walked as the kernel would, with
+// ".." leading to the parent of the directory that a symbolic link led to; in what does not, ".."
+// takes back the component before it.
+func (t *Tree) locatePath(unsafePath string, kind pointKind) (point, error) {
 	at := "/"
 	var rest []string
-	for c := range strings.SplitSeq(m.Destination, "/") {
+	for c := range strings.SplitSeq(unsafePath, "/") {
 		switch {
 		case c == "" || c == ".":
 		case c == ".." && len(rest) > 0:
@@ -116,7 +158,7 @@ func (t *Tree) locate(m OpenMount) (point, error) {
 			at = next
 		}
 	}
-	return point{m.Destination, at, path.Join(rest...), directory}, nil
+	return point{asked: unsafePath, ancestor: at, rest: path.Join(rest...), kind: kind}, nil
 }
 
 // step returns the resolved path of an entry of the directory at, which is resolved. The error is ENOENT
@@ -163,10 +205,11 @@ func (t *Tree) covered(p point, earlier []OpenMount, landings []string) bool {
 	return false
 }
 
-// landing returns the resolved destination of a mount whose destination exists, and for others
-// something that nothing is within.
+// nowhere is what nothing is within.
+const nowhere = "nowhere"
+
+// landing returns the resolved destination of a mount whose destination exists, and else nowhere.
 func (t *Tree) landing(m OpenMount) string {
-	const nowhere = "nowhere"
 	fd, err := kernel.HandleInRoot(t.root, m.point())
 	if err != nil {
 		return nowhere

@@ -64,17 +64,16 @@ func (t *Tree) Root() kernel.FD { return t.root }
 func (t *Tree) shown(inside string) string { return path.Join(t.path, inside) }
 
 // Open opens the sources of mounts: what is looked at now is what will be mounted. A mount of which the
-// source is not needed and does not exist is left out.
+// source is optional and cannot be opened is left out.
 func Open(mounts []Mount) ([]OpenMount, error) {
 	opened := make([]OpenMount, 0, len(mounts))
 	for _, m := range mounts {
 		o := OpenMount{Mount: m}
 		if m.Kind == Host {
-			var err error
-			o.handle, err = kernel.Handle(kernel.CWD, m.Source)
+			err := o.open()
 			switch {
 			case err == nil:
-			case m.Need == IfPresent:
+			case m.Need.is(SourceOptional):
 				continue
 			case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ENOTDIR):
 				e := message.Errorf("can't bind: source not found: %s", m.Source)
@@ -95,7 +94,34 @@ func Open(mounts []Mount) ([]OpenMount, error) {
 type OpenMount struct {
 	Mount
 	handle   kernel.FD
+	file     string // of what is to be merged, the path of the source without symbolic links, in place of the handle
+	regular  bool   // the source is a regular file; known where Merge was asked for
 	resolved string // where the mount point was made; "" if it was there
+}
+
+func (m *OpenMount) open() (err error) {
+	m.handle, err = kernel.Handle(kernel.CWD, m.Source)
+	if err != nil || !m.Merge {
+		return err
+	}
+	st, err := m.handle.Stat()
+	m.regular = st.IsRegular()
+	if err != nil || st.IsDir() {
+		return err
+	}
+	// There may be more of them than descriptors.
+	defer m.handle.Close()
+	m.file, err = m.handle.Name()
+	return err
+}
+
+// RegularFile returns the path of the source, without symbolic links, if it is a regular file that is to be merged;
+// else "".
+func (m OpenMount) RegularFile() string {
+	if !m.regular {
+		return ""
+	}
+	return m.file
 }
 
 // point returns the path at which the mount point is to be found.
@@ -147,7 +173,7 @@ func (t *Tree) mount(m OpenMount) error {
 		return err
 	}
 	point, err := kernel.HandleInRoot(t.root, m.point())
-	if errors.Is(err, syscall.ENOENT) && m.Need == Create {
+	if errors.Is(err, syscall.ENOENT) && m.Need.is(Create) {
 		point, err = t.makeLate(m)
 		var e *message.Error
 		if errors.As(err, &e) {
@@ -183,7 +209,7 @@ func (t *Tree) mount(m OpenMount) error {
 func (t *Tree) noDestination(m OpenMount, err error) error {
 	shown := t.shown(m.Destination)
 	switch {
-	case m.Need == IfPresent:
+	case m.Need.is(DestinationOptional):
 		return nil
 	case m.Kind == Tmpfs:
 		return message.Wrap(err, "can't mount tmpfs at %s", shown)

@@ -15,6 +15,9 @@ type Options struct {
 	Command []string
 
 	Binds       []string // as given to --bind, in order
+	Devices     []string // as given to --device, in order
+	CDIDirs     *string  // nil: not given
+	Strict      bool     // --device-strict
 	Directory   string   // --cd
 	Environment []EnvironmentChange
 	UID, GID    *uint32 // nil: the caller's
@@ -40,8 +43,9 @@ type Options struct {
 	verbose, quiet int
 }
 
-// An EnvironmentChange is one --set-env, --set-env0 or --unset-env.
+// An EnvironmentChange is one --set-env, --set-env0 or --unset-env, or what comes with a --device.
 type EnvironmentChange struct {
+	Device    int    // which of Devices, from 1 on; 0: it is an option of its own
 	Unset     string // the glob, if it is --unset-env
 	Set       string // the argument of --set-env; "" without one
 	Delimiter byte   // between assignments in a file: newline or NUL
@@ -99,6 +103,19 @@ func Table() []Option {
 		{Long: "cd", Short: 'c', Argument: "DIR",
 			Help: "working directory in the container (default: /)",
 			set:  func(o *Options, v string) error { o.Directory = v; return nil }},
+		{Long: "cdi-dirs", Argument: "DIR[:DIR...]", Complete: CompleteDirectory,
+			Help: "where CDI specifications are; see ch-run(1)",
+			set:  func(o *Options, v string) error { o.CDIDirs = &v; return nil }},
+		{Long: "device", Short: 'd', Argument: "WHAT", Complete: CompleteFile,
+			Help: "inject a CDI device: VENDOR/CLASS[=NAME], or a file",
+			set: func(o *Options, v string) error {
+				o.Devices = append(o.Devices, v)
+				o.Environment = append(o.Environment, EnvironmentChange{Device: len(o.Devices)})
+				return nil
+			}},
+		{Long: "device-strict",
+			Help: "fail where a part of a device cannot be injected",
+			set:  flag(func(o *Options) { o.Strict = true })},
 		{Long: "env-no-expand",
 			Help: "do not expand $ in the values of later --set-env",
 			set:  flag(func(o *Options) { o.noExpand = true })},

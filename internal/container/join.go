@@ -149,10 +149,27 @@ func (p *Plan) publish(handles [2]early.NamespaceHandle, log *message.Log) {
 	log.Verbose("join: I won")
 	log.Verbose("join: winner initializing shared data")
 	facts := early.Facts{Image: p.Image.Path, Home: p.Home}
+	facts.Variables, facts.More = p.deviceVariables()
 	if st, err := p.Image.Handle.Stat(); err == nil {
 		facts.ImageDevice, facts.ImageInode = st.Device, st.Inode
 	}
 	early.Publish(facts, handles[0], handles[1])
+}
+
+// deviceVariables returns the variables of devices, each once, for losers who do nothing else to their environment. more
+// says that this is not all: one of them is among those that ch-run itself sets, or looks at.
+func (p *Plan) deviceVariables() (entries []string, more bool) {
+	env := environ.New(nil)
+	for _, c := range p.Changes {
+		for _, a := range c.Assignments {
+			switch a.Name {
+			case "PATH", "HOME", "PWD", "TMPDIR", "CH_RUNNING":
+				more = true
+			}
+			env.Set(a.Name, a.Value)
+		}
+	}
+	return env.Entries(), more
 }
 
 // namespaceHandles returns what losers open the user and the mount namespace by; nothing where the kernel has no
@@ -192,9 +209,12 @@ func (p *Plan) settle(log *message.Log) {
 // NewMember makes the plan for a process that enters a container which is there already: what is about the
 // container itself is not in it.
 func NewMember(o *cli.Options, caller early.Caller, role early.Role, group *Group, env *environ.Environment, log *message.Log) (*Plan, error) {
-	p := &Plan{Directory: o.Directory, Command: o.Command, Environment: env, Group: group}
-	var err error
-	if p.Changes, err = changes(o.Environment); err != nil {
+	p := &Plan{Directory: o.Directory, Command: o.Command, Environment: env, Group: group, hooks: newHooks()}
+	_, variables, err := findDevices(o, env, log)
+	if err != nil {
+		return nil, err
+	}
+	if p.Changes, err = changes(o.Environment, variables); err != nil {
 		return nil, err
 	}
 	log.Verbose("verbosity: %d", o.Verbosity)
@@ -240,8 +260,5 @@ func (p *Plan) Enter(log *message.Log) error {
 	if err != nil {
 		return message.Wrap(err, "can't open: /")
 	}
-	if err := p.adaptEnvironment(root, log); err != nil {
-		return err
-	}
-	return p.start(quiet, log)
+	return p.start(root, quiet, log)
 }

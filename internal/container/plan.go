@@ -26,14 +26,17 @@ type Plan struct {
 	OverlaySize string // of the tmpfs for bind.InOverlay
 	UID, GID    uint32 // in the container
 	Mounts      []bind.Mount
-	Home        string // $HOME as --home sets it; "": by what the image has
+	Devices     *Devices     // nil: none
+	Binds       []bind.Mount // those of the user, which come last
+	Home        string       // $HOME as --home sets it; "": by what the image has
 	Changes     []Change
 	Directory   string // initial working directory
 	Command     []string
 	Environment *environ.Environment // inherited; changed as the plan is carried out
 	Group       *Group               // whom the container is shared with; nil: with nobody
 
-	own error // what went wrong for this process, but does not keep its peers from the container
+	hooks hooks
+	own   error // what went wrong for this process, but does not keep its peers from the container
 }
 
 // A Change is a step of adapting the environment.
@@ -52,8 +55,8 @@ const imageEnvironment = "/ch/environment"
 // New makes the plan for a launch, in a container that others will join if there is a group.
 func New(o *cli.Options, caller early.Caller, group *Group, env *environ.Environment, log *message.Log) (*Plan, error) {
 	p := &Plan{
-		Group: group,
-		UID:   caller.EUID, GID: caller.EGID,
+		Group: group, hooks: newHooks(),
+		UID: caller.EUID, GID: caller.EGID,
 		Directory: o.Directory, Command: o.Command,
 		OverlaySize: o.WriteFake, Environment: env,
 	}
@@ -78,7 +81,16 @@ func New(o *cli.Options, caller early.Caller, group *Group, env *environ.Environ
 	if err != nil {
 		return nil, err
 	}
-	p.Changes, p.own = changes(o.Environment)
+	selections, variables, err := findDevices(o, env, log)
+	if err != nil {
+		return nil, err
+	}
+	if len(selections) > 0 {
+		if p.Devices, err = planDevices(selections, o.Strict); err != nil {
+			return nil, err
+		}
+	}
+	p.Changes, p.own = changes(o.Environment, variables)
 	if p.own != nil && group == nil {
 		return nil, p.own
 	}
@@ -99,7 +111,7 @@ func New(o *cli.Options, caller early.Caller, group *Group, env *environ.Environ
 		p.Home = home.Destination
 		p.Mounts = append(p.Mounts, *home)
 	}
-	p.Mounts = append(p.Mounts, binds...)
+	p.Binds = binds
 
 	log.Verbose("verbosity: %d", o.Verbosity)
 	log.Verbose("image: %s", o.Image)
@@ -242,13 +254,15 @@ func userBinds(arguments []string) ([]bind.Mount, error) {
 }
 
 // changes reads the files of --set-env, once and before anything is mounted, since they belong to the
-// host and may be pipes.
-func changes(options []cli.EnvironmentChange) ([]Change, error) {
+// host and may be pipes. variables are those that come with each device.
+func changes(options []cli.EnvironmentChange, variables [][]environ.Assignment) ([]Change, error) {
 	list := make([]Change, len(options))
 	for i, o := range options {
 		c := &list[i]
 		*c = Change{Delimiter: o.Delimiter, Expand: o.Expand}
 		switch {
+		case o.Device > 0:
+			c.Assignments = variables[o.Device-1]
 		case o.Unset != "":
 			c.IsUnset, c.Unset = true, environ.CompileGlob(o.Unset)
 		case o.Set == "":

@@ -31,7 +31,7 @@ func plan(t *testing.T, env []string, args ...string) *Plan {
 
 // destinations lists the mounts of a plan, in order: what every container has is left out.
 func destinations(p *Plan) (list []string) {
-	for _, m := range p.Mounts[len(hostMounts):] {
+	for _, m := range slices.Concat(p.Mounts[len(hostMounts):], p.Binds) {
 		kind := map[bind.Kind]string{bind.Host: m.Source, bind.Content: "generated", bind.Tmpfs: "tmpfs"}[m.Kind]
 		if m.ReadOnly {
 			kind += " (ro)"

@@ -28,19 +28,22 @@ func (p *Plan) Run(caller early.Caller, log *message.Log) error {
 	if err != nil {
 		return err
 	}
+	if p.Devices != nil {
+		if err := p.Devices.inject(&p.hooks, log); err != nil {
+			return err
+		}
+	}
+	binds, err := bind.Open(p.Binds)
+	if err != nil {
+		return err
+	}
 	scratch, err := newScratch(caller)
 	if err != nil {
 		return err
 	}
-	root, err := p.assemble(mounts, scratch.Directory, log)
+	root, err := p.assemble(mounts, binds, scratch.Directory, log)
 	if err != nil {
 		return p.explain(err)
-	}
-	if p.own == nil {
-		p.own = p.adaptEnvironment(root, log)
-	}
-	if p.own != nil && p.Group == nil {
-		return p.own
 	}
 	quiet, err := openNull(log)
 	if err != nil {
@@ -51,18 +54,29 @@ func (p *Plan) Run(caller early.Caller, log *message.Log) error {
 	if err := scratch.Pivot(root); err != nil {
 		return message.Wrap(err, "can't pivot_root(2)")
 	}
-	p.publish(handles, log)
-	if p.own != nil {
-		p.settle(log) // the others' container is not to end with this process
-		return p.own
+	if err := p.hooks.guest.run(&stage{root: root, log: log}); err != nil {
+		return err
 	}
-	return p.start(quiet, log)
+	p.publish(handles, log)
+	return p.start(root, quiet, log)
 }
 
-// start becomes the command, in the container.
-func (p *Plan) start(quiet kernel.FD, log *message.Log) error {
+// start becomes the command, in the container with that root directory. The others' container is not to end with this
+// process, so they get time to come in before anything can go wrong.
+func (p *Plan) start(root, quiet kernel.FD, log *message.Log) error {
 	p.settle(log)
-	if err := p.changeDirectory(); err != nil {
+	if p.own != nil {
+		return p.own
+	}
+	for _, h := range []hook{
+		{"environment", p.adaptEnvironment},
+		{"working directory", p.changeDirectory},
+	} {
+		if err := p.hooks.all.add(failDuplicate, h); err != nil {
+			return err
+		}
+	}
+	if err := p.hooks.all.run(&stage{root: root, log: log}); err != nil {
 		return err
 	}
 	return p.execute(quiet, log)
@@ -106,16 +120,21 @@ func refused(e *message.Error, err error, caller early.Caller, entered bool) err
 
 // assemble builds the container's file system tree in scratch, in the order in which things have to
 // happen, and returns the mount that is its root.
-func (p *Plan) assemble(mounts []bind.OpenMount, scratch kernel.FD, log *message.Log) (root kernel.FD, err error) {
+func (p *Plan) assemble(mounts, binds []bind.OpenMount, scratch kernel.FD, log *message.Log) (root kernel.FD, err error) {
 	log.Debug("creating container filesystem tree")
 	tree, err := p.attach(scratch, log)
 	if err != nil {
 		return -1, err
 	}
+	s := &stage{tree: tree, mounts: mounts, root: tree.Root(), log: log}
+	if err := p.hooks.host.run(s); err != nil {
+		return -1, err
+	}
+	mounts = append(s.mounts, binds...)
 	if p.Writing == bind.InOverlay {
 		log.Verbose("overlaying tmpfs for --write-fake (%s)", p.OverlaySize)
 	}
-	if err := tree.Prepare(mounts, p.OverlaySize); err != nil {
+	if mounts, err = tree.Prepare(mounts, p.OverlaySize); err != nil {
 		return -1, err
 	}
 	if err := tree.Mount(mounts, log); err != nil {
@@ -142,12 +161,12 @@ func (p *Plan) attach(scratch kernel.FD, log *message.Log) (*bind.Tree, error) {
 }
 
 // adaptEnvironment turns the caller's environment into that of the command, except for the value of PWD.
-func (p *Plan) adaptEnvironment(root kernel.FD, log *message.Log) error {
-	env := p.Environment
+func (p *Plan) adaptEnvironment(s *stage) error {
+	env, log := p.Environment, s.log
 	if _, ok := env.Get("PWD"); !ok {
 		env.Set("PWD", "/") // see changeDirectory
 	}
-	env.Set("HOME", p.home(root))
+	env.Set("HOME", p.home(s.root))
 	if !env.AppendToPath("/bin") {
 		log.Warning("$PATH not set")
 	}
@@ -159,7 +178,7 @@ func (p *Plan) adaptEnvironment(root kernel.FD, log *message.Log) error {
 			}
 			continue
 		}
-		assignments, err := c.assignments(root)
+		assignments, err := c.assignments(s.root)
 		if err != nil {
 			return err
 		}
@@ -223,7 +242,7 @@ func openNull(log *message.Log) (kernel.FD, error) {
 	return fd, nil
 }
 
-func (p *Plan) changeDirectory() error {
+func (p *Plan) changeDirectory(*stage) error {
 	if p.Directory != "" {
 		if err := kernel.Chdir(p.Directory); err != nil {
 			return message.Wrap(err, "can't cd to %s", p.Directory)

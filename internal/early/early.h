@@ -85,6 +85,8 @@ struct early_facts {
     uint64_t image_device, image_inode;
     char image[4096]; // path
     char home[512];   // what $HOME has to be, or ""
+    int32_t more; // there is more to know, of which Go finds out
+    char variables[4096]; // those of devices, NAME=VALUE, each with a NUL; an empty one ends them
 };
 
 struct early_join {

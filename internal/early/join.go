@@ -5,6 +5,7 @@ package early
 import "C"
 
 import (
+	"strings"
 	"syscall"
 	"unsafe"
 )
@@ -40,6 +41,11 @@ type Facts struct {
 	Image                   string // path of the image that it was made of
 	ImageDevice, ImageInode uint64 // of the image
 	Home                    string // what $HOME has to be, or "" to have it depend on the image
+	// Variables are what the devices of the container set, "NAME=VALUE", if that is simply to be added to the environment of
+	// a loser with the winner's options.
+	Variables []string
+	// More says that there is more to know than what is here.
+	More bool
 }
 
 // A JoinError is why a process could not join its group.
@@ -140,6 +146,11 @@ func Publish(facts Facts, user, mount NamespaceHandle) {
 	f := C.struct_early_facts{reference: C.early_join.reference, image_device: C.uint64_t(facts.ImageDevice), image_inode: C.uint64_t(facts.ImageInode)}
 	copyText(f.image[:], facts.Image)
 	copyText(f.home[:], facts.Home)
+	if variables := strings.Join(facts.Variables, "\x00"); facts.More || len(variables)+2 > len(f.variables) {
+		f.more = 1
+	} else {
+		copyText(f.variables[:], variables)
+	}
 	u, m := user.c(), mount.c()
 	C.early_join_publish(&f, &u, &m)
 }

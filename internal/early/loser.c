@@ -30,16 +30,16 @@ static uint64_t hash(uint64_t h, const char *text)
 }
 
 // A number for what decides on the container: the first COUNT arguments but the program's name, the working
-// directory, and the variables that choose the storage directory.
+// directory, and the variables that choose the storage directory and devices.
 uint64_t early_reference(char **argv, int count)
 {
-    const char *const names[] = {"USER", "CH_IMAGE_STORAGE"};
+    const char *const names[] = {"USER", "CH_IMAGE_STORAGE", "CH_RUN_CDI_DIRS"};
     char directory[4096];
     uint64_t h = UINT64_C(0xcbf29ce484222325);
     for (int i = 1; i < count; i++)
         h = hash(h, argv[i]);
     h = hash(h, getcwd(directory, sizeof directory) ? directory : "");
-    for (int i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const char *value = getenv(names[i]);
         h = hash(h, value ? value : "");
     }
@@ -115,9 +115,10 @@ static int log_start(char **argv)
 
 // The environment.
 
+// Whether ENTRY is of that NAME, behind which there may be anything that a name cannot have.
 static int is_entry(const char *entry, const char *name)
 {
-    size_t length = strlen(name);
+    size_t length = strcspn(name, "=");
     return strncmp(entry, name, length) == 0 && entry[length] == '=';
 }
 
@@ -179,18 +180,25 @@ static char **environment(const char *path)
     const char *home = early_join.facts.home;
     if (!*home)
         home = stat("/root", &st) == 0 && S_ISDIR(st.st_mode) ? "/root" : "/";
-    struct change changes[] = {
-        {"PWD", assignment("PWD", directory, ""), 0},
-        {"HOME", assignment("HOME", home, ""), 0},
-        {"TMPDIR", NULL, 0},
-        {"CH_RUNNING", assignment("CH_RUNNING", "Weird Al Yankovic", ""), 0},
-        {"PATH", assignment("PATH", path, ":/bin"), 0},
-    };
-    int count = sizeof changes / sizeof *changes;
-    for (int i = 0; i < count; i++)
-        if (!changes[i].entry && strcmp(changes[i].name, "TMPDIR") != 0)
+    char *variables = early_join.facts.variables;
+    size_t most = 5;
+    for (char *v = variables; *v; v += strlen(v) + 1)
+        most++;
+    struct change *changes = calloc(most, sizeof *changes), *end = changes;
+    if (!changes)
+        return NULL;
+    *end++ = (struct change){"PWD", assignment("PWD", directory, ""), 0};
+    *end++ = (struct change){"HOME", assignment("HOME", home, ""), 0};
+    *end++ = (struct change){"TMPDIR", NULL, 0};
+    if (!has_bin(path))
+        *end++ = (struct change){"PATH", assignment("PATH", path, ":/bin"), 0};
+    for (char *v = variables; *v; v += strlen(v) + 1)
+        *end++ = (struct change){v, v, 0};
+    *end++ = (struct change){"CH_RUNNING", assignment("CH_RUNNING", "Weird Al Yankovic", ""), 0};
+    for (struct change *c = changes; c < end; c++)
+        if (!c->entry && strcmp(c->name, "TMPDIR") != 0)
             return NULL;
-    return change_environment(changes, has_bin(path) ? count - 1 : count);
+    return change_environment(changes, (int)(end - changes));
 }
 
 // Where the command is looked for: in each directory of PATH, with /bin at the end if it is not in it.
@@ -225,7 +233,7 @@ static char **candidates(const char *path, const char *command)
 void early_take_short_way(char **argv, const struct early_scan *scan)
 {
     const char *path = getenv("PATH");
-    if (early_join.role != EARLY_LOSER || scan->involved || early_join.facts.reference != early_join.reference || !path
+    if (early_join.role != EARLY_LOSER || scan->involved || early_join.facts.more || early_join.facts.reference != early_join.reference || !path
         || !log_start(argv) || setns(early_join.mount_namespace, CLONE_NEWNS) != 0)
         return;
     early_join_settle();

@@ -2,7 +2,9 @@
 package image
 
 import (
+	"errors"
 	"strings"
+	"syscall"
 
 	"ch-run/internal/kernel"
 	"ch-run/internal/message"
@@ -60,6 +62,9 @@ func Find(reference, storage string, access Access) (Image, error) {
 		return i, nil
 	}
 	i.Magic, err = kernel.ReadStart(i.Handle.Path(), len(magic))
+	if errors.Is(err, syscall.EAGAIN) { // a pipe that nobody has written to yet
+		return i, message.Errorf("can't open SquashFS: %s: not a regular file", reference)
+	}
 	if err != nil {
 		return i, message.Wrap(err, "can't open: %s", reference)
 	}

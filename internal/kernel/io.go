@@ -11,6 +11,11 @@ func OpenForReading(fd FD) (FD, error) {
 	return open(CWD, fd.Path(), unix.O_RDONLY|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
 }
 
+// OpenFile opens the file at path for reading. It does not wait for a FIFO's writer.
+func OpenFile(path string) (FD, error) {
+	return open(CWD, path, unix.O_RDONLY|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+}
+
 // ReadAt fills p from the file, as [io.ReaderAt] does, however little the kernel gives at a time.
 func (fd FD) ReadAt(p []byte, offset int64) (n int, err error) {
 	for n < len(p) {

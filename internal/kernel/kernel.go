@@ -154,6 +154,28 @@ func CreateFile(dir FD, name string, content []byte, mode uint32) error {
 	return nil
 }
 
+// ReplaceFile makes a regular file named name in dir, in place of one that may be there: at every moment there is the old
+// one or the new one.
+func ReplaceFile(dir FD, name string, content []byte, mode uint32) error {
+	temporary := name + ".ch-run-" + strconv.Itoa(os.Getpid())
+	if err := CreateFile(dir, temporary, content, mode); err != nil {
+		return err
+	}
+	err := unix.Renameat(int(dir), temporary, int(dir), name)
+	if err != nil {
+		_ = Unlink(dir, temporary)
+	}
+	return err
+}
+
+// Rename gives another name in the same directory, which nothing has yet (renameat2(2), RENAME_NOREPLACE; Linux 3.15).
+func Rename(dir FD, from, to string) error {
+	return unix.Renameat2(int(dir), from, int(dir), to, unix.RENAME_NOREPLACE)
+}
+
+// Unlink removes what is not a directory.
+func Unlink(dir FD, name string) error { return unix.Unlinkat(int(dir), name, 0) }
+
 // Mkdir makes a directory.
 func Mkdir(dir FD, name string, mode uint32) error { return unix.Mkdirat(int(dir), name, mode) }
 
@@ -208,11 +230,39 @@ func StatPath(dir FD, path string) (Stat, error) {
 	return statOf(&st), err
 }
 
+// LinkStat is [StatPath] for path itself, should it be a symbolic link.
+func LinkStat(dir FD, path string) (Stat, error) {
+	var st unix.Stat_t
+	err := retry(func() error { return unix.Fstatat(int(dir), path, &st, unix.AT_SYMLINK_NOFOLLOW) })
+	return statOf(&st), err
+}
+
 // Stat returns the status of the open file.
 func (fd FD) Stat() (Stat, error) {
 	var st unix.Stat_t
 	err := retry(func() error { return unix.Fstat(int(fd), &st) })
 	return statOf(&st), err
+}
+
+// Access says whether the process may open the file at path in the given way, of which the letters are r and w, with the
+// identity that it has now (faccessat(2), AT_EACCESS). That includes what the device controller of its cgroup says.
+func Access(path, way string) error {
+	mode := uint32(unix.F_OK)
+	for _, letter := range way {
+		switch letter {
+		case 'r':
+			mode |= unix.R_OK
+		case 'w':
+			mode |= unix.W_OK
+		}
+	}
+	return retry(func() error { return unix.Faccessat(unix.AT_FDCWD, path, mode, unix.AT_EACCESS) })
+}
+
+// IsReadOnlyFile says whether there is a regular file at path that the process may not write to.
+func IsReadOnlyFile(path string) bool {
+	st, err := StatPath(CWD, path)
+	return err == nil && st.IsRegular() && Access(path, "w") != nil
 }
 
 func statOf(st *unix.Stat_t) Stat {

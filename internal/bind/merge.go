@@ -117,7 +117,7 @@ func (m *merger) link(mount OpenMount) error {
 		d.set(link{name, mount.Source})
 	case m.covers(d) || parent == "/":
 		mount.Merge, mount.file = false, ""
-		if err := mount.open(); err != nil {
+		if err := mount.open(nil); err != nil {
 			return message.Wrap(err, "can't bind: can't open source: %s", mount.Source)
 		}
 		m.add(mount)
@@ -194,7 +194,7 @@ func (m *merger) mountParents() ([]OpenMount, error) {
 		last = parent
 		roots = append(roots, Mount{Source: parent, Destination: m.place + "/host" + parent, ReadOnly: true, Need: Create})
 	}
-	return Open(roots)
+	return Open(roots, nil)
 }
 
 // keepOriginals sees to it that what a link replaces is there by another name: by a link again, into a mount of the

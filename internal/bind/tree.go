@@ -64,30 +64,42 @@ func (t *Tree) Root() kernel.FD { return t.root }
 func (t *Tree) shown(inside string) string { return path.Join(t.path, inside) }
 
 // Open opens the sources of mounts: what is looked at now is what will be mounted. A mount of which the
-// source is optional and cannot be opened is left out.
-func Open(mounts []Mount) ([]OpenMount, error) {
+// source is optional and cannot be opened is left out. So is one of which it is not optional, if failed says so: it gets
+// the error, and returns the one to give up with, or nil. Without failed, it is the error that Open returns.
+func Open(mounts []Mount, failed func(Mount, *message.Error) error) ([]OpenMount, error) {
 	opened := make([]OpenMount, 0, len(mounts))
+	parents := map[string]string{}
 	for _, m := range mounts {
 		o := OpenMount{Mount: m}
 		if m.Kind == Host {
-			err := o.open()
+			err := o.open(parents)
 			switch {
 			case err == nil:
 			case m.Need.is(SourceOptional):
 				continue
-			case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ENOTDIR):
-				e := message.Errorf("can't bind: source not found: %s", m.Source)
-				if m.Hint != "" {
-					e = e.Hint("%s", m.Hint)
-				}
-				return nil, e
+			case failed == nil:
+				return nil, noSource(m, err)
 			default:
-				return nil, message.Wrap(err, "can't bind: can't open source: %s", m.Source)
+				if err := failed(m, noSource(m, err)); err != nil {
+					return nil, err
+				}
+				continue
 			}
 		}
 		opened = append(opened, o)
 	}
 	return opened, nil
+}
+
+func noSource(m Mount, err error) *message.Error {
+	if !errors.Is(err, syscall.ENOENT) && !errors.Is(err, syscall.ENOTDIR) {
+		return message.Wrap(err, "can't bind: can't open source: %s", m.Source)
+	}
+	e := message.Errorf("can't bind: source not found: %s", m.Source)
+	if m.Hint != "" {
+		e = e.Hint("%s", m.Hint)
+	}
+	return e
 }
 
 // An OpenMount is a mount whose source is open.
@@ -99,19 +111,35 @@ type OpenMount struct {
 	resolved string // where the mount point was made; "" if it was there
 }
 
-func (m *OpenMount) open() (err error) {
-	m.handle, err = kernel.Handle(kernel.CWD, m.Source)
-	if err != nil || !m.Merge {
+// open opens the source. Of files to be merged there may be more than descriptors, so they are but found; parents
+// are the directories that have been resolved already.
+func (m *OpenMount) open(parents map[string]string) (err error) {
+	if !m.Merge {
+		m.handle, err = kernel.Handle(kernel.CWD, m.Source)
 		return err
 	}
-	st, err := m.handle.Stat()
+	st, err := kernel.LinkStat(kernel.CWD, m.Source)
+	if err != nil {
+		return err
+	}
+	directory, name := path.Split(m.Source)
+	if parent, ok := parents[directory]; ok && !st.IsSymlink() && !st.IsDir() {
+		m.file, m.regular = path.Join(parent, name), st.IsRegular()
+		return nil
+	}
+	if m.handle, err = kernel.Handle(kernel.CWD, m.Source); err != nil {
+		return err
+	}
+	symlink := st.IsSymlink()
+	if st, err = m.handle.Stat(); err != nil || st.IsDir() {
+		return err
+	}
 	m.regular = st.IsRegular()
-	if err != nil || st.IsDir() {
-		return err
-	}
-	// There may be more of them than descriptors.
-	defer m.handle.Close()
 	m.file, err = m.handle.Name()
+	m.handle.Close()
+	if !symlink {
+		parents[directory] = path.Dir(m.file)
+	}
 	return err
 }
 

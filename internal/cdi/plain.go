@@ -103,7 +103,7 @@ func (p *plain) sequence(indent, depth int) bool {
 }
 
 func (p *plain) mapping(indent, depth int) bool {
-	var keys []string
+	var had []string
 	p.json = append(p.json, '{')
 	for p.next < len(p.lines) {
 		line := p.lines[p.next]
@@ -111,13 +111,13 @@ func (p *plain) mapping(indent, depth int) bool {
 			break
 		}
 		key, value, ok := cutKey(line.text)
-		if line.indent > indent || !ok || slices.Contains(keys, key) || len(keys) > 100 {
+		if line.indent > indent || !ok || slices.Contains(had, key) {
 			return false
 		}
-		if len(keys) > 0 {
+		if len(had) > 0 {
 			p.json = append(p.json, ',')
 		}
-		keys = append(keys, key)
+		had = append(had, key)
 		p.json = append(append(append(p.json, '"'), key...), `":`...)
 		p.next++
 		if value != "" {
@@ -141,18 +141,18 @@ func (p *plain) mapping(indent, depth int) bool {
 	return true
 }
 
-// cutKey splits "KEY: VALUE", where KEY is a word of the standard: letters and digits.
+// keys are the words of the standard. Package encoding/json would take them in any case.
+const keys = " cdiVersion kind devices name containerEdits env deviceNodes path hostPath type major minor fileMode permissions uid gid " +
+	"mounts containerPath options hooks hookName args timeout additionalGids netDevices hostInterfaceName " +
+	"intelRdt closID l3CacheSchema memBwSchema schemata enableMonitoring "
+
+// cutKey splits "KEY: VALUE", where KEY is a word of the standard.
 func cutKey(text string) (key, value string, ok bool) {
 	key, value, ok = strings.Cut(text, ":")
-	if !ok || value != "" && value[0] != ' ' || key == "" || !isLetter(key[0]) {
+	if !ok || value != "" && value[0] != ' ' || strings.Contains(key, " ") || !strings.Contains(keys, " "+key+" ") {
 		return "", "", false
 	}
-	for i := range len(key) {
-		if !isLetter(key[i]) && !isDigit(key[i]) {
-			return "", "", false
-		}
-	}
-	return key, strings.TrimLeft(value, " "), meaning(key) == word
+	return key, strings.TrimLeft(value, " "), true
 }
 
 func isLetter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
@@ -169,6 +169,10 @@ func (p *plain) scalar(text string) bool {
 			return false
 		}
 		p.json = append(append(append(p.json, '"'), inner...), '"')
+		return true
+	}
+	if text == "{}" || text == "[]" {
+		p.json = append(p.json, text...)
 		return true
 	}
 	switch meaning(text) {
@@ -200,6 +204,7 @@ const (
 func meaning(text string) int {
 	switch c := text[0]; {
 	case isLetter(c) || c == '/' || c == '_':
+	case strings.HasPrefix(text, "./"), strings.HasPrefix(text, "../"):
 	case c == '-':
 		if len(text) < 2 || text[1] != '-' && !isLetter(text[1]) {
 			return unknown

@@ -76,29 +76,21 @@ func (i *injection) open(log *message.Log) error {
 			return err
 		}
 	}
-	for _, m := range i.Mounts {
-		if m.Kind == bind.Host && !m.Merge && kernel.IsReadOnlyFile(m.Source) {
+	for n := range i.Mounts {
+		if m := &i.Mounts[n]; m.Kind == bind.Host && !m.Merge && kernel.IsReadOnlyFile(m.Source) {
 			m.Merge, m.ReadOnly = true, true // as good, and cheaper
 		}
-		opened, err := bind.Open([]bind.Mount{m})
-		if err == nil {
-			i.sources = append(i.sources, opened...)
-			continue
-		}
-		var e *message.Error
-		if !errors.As(err, &e) {
-			return err
-		}
+	}
+	var err error
+	i.sources, err = bind.Open(i.Mounts, func(m bind.Mount, why *message.Error) error {
 		i.skipped[m.Destination] = true
 		if !i.Strict && isTransient(m.Source) {
-			log.Verbose("device: %v", e)
-			continue
+			log.Verbose("device: %v", why)
+			return nil
 		}
-		if err := i.problem(e.Hint("has the driver been updated since the specification was made?"), log); err != nil {
-			return err
-		}
-	}
-	return nil
+		return i.problem(why.Hint("has the driver been updated since the specification was made?"), log)
+	})
+	return err
 }
 
 // isTransient says whether what a specification names may well not be there: sockets of daemons, which may run or not.
@@ -181,7 +173,7 @@ func (i *injection) linkNames(s *stage) error {
 			continue
 		}
 		i.placed[name] = true
-		links, err := bind.Open([]bind.Mount{{Kind: bind.Symlink, Source: path.Base(l.destination), Destination: name, Need: bind.Create}})
+		links, err := bind.Open([]bind.Mount{{Kind: bind.Symlink, Source: path.Base(l.destination), Destination: name, Need: bind.Create}}, nil)
 		if err != nil {
 			return err
 		}
@@ -231,7 +223,7 @@ func (i *injection) linkerCache(s *stage) error {
 	}
 	cache.Add(libraries)
 	s.log.Verbose("linker cache: %d libraries added", len(libraries))
-	file, err := bind.Open([]bind.Mount{{Kind: bind.Content, Content: cache.Bytes(), Destination: linkerCacheFile, Need: bind.Create}})
+	file, err := bind.Open([]bind.Mount{{Kind: bind.Content, Content: cache.Bytes(), Destination: linkerCacheFile, Need: bind.Create}}, nil)
 	s.mounts = append(s.mounts, file...)
 	return err
 }

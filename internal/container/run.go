@@ -24,7 +24,7 @@ func (p *Plan) Run(caller early.Caller, log *message.Log) error {
 	}
 	kernel.Umask(0) // modes are what this program says; package early restores the caller's
 	// Before the scratch tmpfs, which a relative path that climbs above the root would lead to.
-	mounts, err := bind.Open(p.Mounts)
+	mounts, err := bind.Open(p.Mounts, nil)
 	if err != nil {
 		return err
 	}
@@ -33,7 +33,7 @@ func (p *Plan) Run(caller early.Caller, log *message.Log) error {
 			return err
 		}
 	}
-	binds, err := bind.Open(p.Binds)
+	binds, err := bind.Open(p.Binds, nil)
 	if err != nil {
 		return err
 	}

@@ -26,8 +26,8 @@ type Version struct{ Object, Name string }
 // ErrNotObject is returned for what is no ELF file of a known form.
 var ErrNotObject = errors.New("not an ELF object")
 
-// maxTable is the longest table that is read, in bytes. The string table of a large library has half a megabyte.
-const maxTable = 16 << 20
+// maxTable is the longest table that is read, in bytes.
+const maxTable = 1 << 20
 
 // ReadObject reads the dynamic section and what it refers to (elf(5), and "Symbol Versioning" in the Linux Standard
 // Base, Core, 10.7), by as few reads as it takes: package debug/elf goes by the section headers, reads all of the
@@ -186,18 +186,52 @@ func (r *reader) dynamic(object *Object, segments []segment) error {
 	if tags == nil {
 		return nil
 	}
-	texts, err := r.at(tags[elf.DT_STRTAB], tags[elf.DT_STRSZ])
-	if err != nil {
-		return err
-	}
+	texts := &texts{reader: r, address: tags[elf.DT_STRTAB], size: tags[elf.DT_STRSZ]}
+	var err error
 	if name, ok := tags[elf.DT_SONAME]; ok {
-		object.Name = text(texts, name)
+		object.Name = texts.at(name)
 	}
 	if object.Versions, err = r.needs(tags, texts); err != nil {
 		return err
 	}
-	object.Offers, err = r.offers(tags, texts)
-	return err
+	if object.Offers, err = r.offers(tags, texts); err != nil {
+		return err
+	}
+	return texts.err
+}
+
+// texts is a string table, of which only those parts are read that are looked at: a large library has half a megabyte.
+type texts struct {
+	reader        *reader
+	address, size uint64
+	part          []byte // what was read last
+	begin         uint64 // where it begins in the table
+	err           error
+}
+
+// partSize is how much is read at a time, in bytes, and longestText how long a string can be.
+const (
+	partSize    = 4096
+	longestText = 1024
+)
+
+// at returns the string at an offset of the table; "" if there is none.
+func (t *texts) at(offset uint64) string {
+	if offset >= t.size || t.err != nil {
+		return ""
+	}
+	if s := text(t.part, offset-t.begin); s != "" && offset >= t.begin {
+		return s
+	}
+	// The names of versions are at the end of the table, close to each other.
+	t.begin = 0
+	if t.size > partSize {
+		t.begin = min(offset, max(offset+longestText, partSize)-partSize)
+	}
+	if t.part, t.err = t.reader.at(t.address+t.begin, min(partSize, t.size-t.begin)); t.err != nil {
+		return ""
+	}
+	return text(t.part, offset-t.begin)
 }
 
 // text returns the string at an offset of a string table; "" if there is none.
@@ -219,7 +253,7 @@ const maxVersions = 4096
 const versionTable = 64 << 10
 
 // needs reads the list of Elf_Verneed, each with its list of Elf_Vernaux.
-func (r *reader) needs(tags map[elf.DynTag]uint64, texts []byte) (needs []Version, err error) {
+func (r *reader) needs(tags map[elf.DynTag]uint64, texts *texts) (needs []Version, err error) {
 	if tags[elf.DT_VERNEEDNUM] == 0 {
 		return nil, nil
 	}
@@ -233,9 +267,9 @@ func (r *reader) needs(tags map[elf.DynTag]uint64, texts []byte) (needs []Versio
 			break
 		}
 		entry := table[at:]
-		count, of := r.order.Uint16(entry[2:]), text(texts, uint64(r.order.Uint32(entry[4:])))
+		count, of := r.order.Uint16(entry[2:]), texts.at(uint64(r.order.Uint32(entry[4:])))
 		for aux := at + uint64(r.order.Uint32(entry[8:])); count > 0 && len(needs) < maxVersions && aux+16 <= uint64(len(table)); count-- {
-			needs = append(needs, Version{of, text(texts, uint64(r.order.Uint32(table[aux+8:])))})
+			needs = append(needs, Version{of, texts.at(uint64(r.order.Uint32(table[aux+8:])))})
 			next := uint64(r.order.Uint32(table[aux+12:]))
 			if next == 0 {
 				break
@@ -252,7 +286,7 @@ func (r *reader) needs(tags map[elf.DynTag]uint64, texts []byte) (needs []Versio
 }
 
 // offers reads the list of Elf_Verdef, each with its name in the first of its Elf_Verdaux.
-func (r *reader) offers(tags map[elf.DynTag]uint64, texts []byte) (offers []string, err error) {
+func (r *reader) offers(tags map[elf.DynTag]uint64, texts *texts) (offers []string, err error) {
 	if tags[elf.DT_VERDEFNUM] == 0 {
 		return nil, nil
 	}
@@ -267,7 +301,7 @@ func (r *reader) offers(tags map[elf.DynTag]uint64, texts []byte) (offers []stri
 		}
 		entry := table[at:]
 		if aux := at + uint64(r.order.Uint32(entry[12:])); aux+8 <= uint64(len(table)) {
-			offers = append(offers, text(texts, uint64(r.order.Uint32(table[aux:]))))
+			offers = append(offers, texts.at(uint64(r.order.Uint32(table[aux:]))))
 		}
 		next := uint64(r.order.Uint32(entry[16:]))
 		if next == 0 {

@@ -192,13 +192,14 @@ func (p *Plan) settle(log *message.Log) {
 // NewMember makes the plan for a process that enters a container which is there already: what is about the
 // container itself is not in it.
 func NewMember(o *cli.Options, caller early.Caller, role early.Role, group *Group, env *environ.Environment, log *message.Log) (*Plan, error) {
-	p := &Plan{Directory: o.Directory, Command: o.Command, Environment: env, Group: group}
+	p := &Plan{Directory: o.Directory, Command: o.Command, Environment: env, Seccomp: o.Seccomp, Group: group}
 	var err error
 	if p.Changes, err = changes(o.Environment); err != nil {
 		return nil, err
 	}
 	log.Verbose("verbosity: %d", o.Verbosity)
 	log.Verbose("image: %s", o.Image)
+	log.Verbose("seccomp: %d", flag(o.Seccomp))
 	group.log(log)
 	if role == early.Guest {
 		log.Verbose("joining namespaces of pid %d", group.PID)

@@ -31,6 +31,7 @@ type Plan struct {
 	Directory   string // initial working directory
 	Command     []string
 	Environment *environ.Environment // inherited; changed as the plan is carried out
+	Seccomp     bool                 // fake privileged system calls
 	Group       *Group               // whom the container is shared with; nil: with nobody
 
 	own error // what went wrong for this process, but does not keep its peers from the container
@@ -55,7 +56,7 @@ func New(o *cli.Options, caller early.Caller, group *Group, env *environ.Environ
 		Group: group,
 		UID:   caller.EUID, GID: caller.EGID,
 		Directory: o.Directory, Command: o.Command,
-		OverlaySize: o.WriteFake, Environment: env,
+		OverlaySize: o.WriteFake, Environment: env, Seccomp: o.Seccomp,
 	}
 	if o.UID != nil {
 		p.UID = *o.UID
@@ -108,6 +109,7 @@ func New(o *cli.Options, caller early.Caller, group *Group, env *environ.Environ
 	log.Verbose("container uid: %d", p.UID)
 	log.Verbose("container gid: %d", p.GID)
 	log.Verbose("private /tmp: %d", flag(o.PrivateTmp))
+	log.Verbose("seccomp: %d", flag(o.Seccomp))
 	group.log(log)
 	if group == nil {
 		adviseJoin(env, log)

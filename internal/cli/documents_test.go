@@ -153,7 +153,7 @@ func TestManualDocumentsOptions(t *testing.T) {
 func TestManualNamesOptions(t *testing.T) {
 	source := read(t, manual)
 	// Charliecloud's, and those of other programs.
-	known := append(names(), "--join", "--seccomp", "--security-opt")
+	known := append(names(), "--join", "--security-opt")
 	for _, name := range regexp.MustCompile(`--[a-z][a-z0-9-]*`).FindAllString(source, -1) {
 		if !slices.Contains(known, name) {
 			t.Errorf("the manual page names %s, which does not exist", name)

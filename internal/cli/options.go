@@ -30,6 +30,7 @@ type Options struct {
 	Mount       *string // nil: not given
 	NoPasswd    bool
 	Storage     *string // nil: not given
+	Seccomp     bool
 	PrivateTmp  bool
 	Unsafe      bool
 	Write       bool
@@ -187,6 +188,9 @@ func Table() []Option {
 		{Long: "storage", Short: 's', Argument: "DIR", Complete: CompleteDirectory,
 			Help: "storage directory, for images by name",
 			set:  func(o *Options, v string) error { o.Storage = &v; return nil }},
+		{Long: "seccomp",
+			Help: "fake success of privileged system calls",
+			set:  flag(func(o *Options) { o.Seccomp = true })},
 		{Long: "private-tmp", Short: 't',
 			Help: "a fresh tmpfs at /tmp instead of the host's",
 			set:  flag(func(o *Options) { o.PrivateTmp = true })},

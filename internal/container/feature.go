@@ -9,8 +9,7 @@ import (
 // features says what this version has whatever the kernel.
 var features = map[string]bool{
 	"extglob": true,
-	"seccomp": false,
-	"cdi":     false,
+	"cdi":     true,
 }
 
 // kernelFeatures are those that --feature offers and the kernel decides.
@@ -33,8 +32,11 @@ func HasFeature(name string, caller early.Caller, log *message.Log) (bool, error
 	if has, known := features[name]; known {
 		return has, nil
 	}
-	if name == kernel.JoinHandles.Name {
+	switch name {
+	case kernel.JoinHandles.Name:
 		return check(kernel.JoinHandles, -1, log), nil
+	case kernel.Seccomp.Name:
+		return check(kernel.Seccomp, -1, log), nil
 	}
 	for _, f := range kernelFeatures {
 		if f.Name != name {

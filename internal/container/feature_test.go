@@ -16,7 +16,7 @@ func TestOfferedFeatures(t *testing.T) {
 			continue
 		}
 		words := strings.Fields(string(o.Complete))
-		if want := len(features) + len(kernelFeatures) + 1; len(words) != want {
+		if want := len(features) + len(kernelFeatures) + 2; len(words) != want {
 			t.Errorf("%d are offered, there are %d", len(words), want)
 		}
 		for _, word := range words {

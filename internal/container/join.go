@@ -209,7 +209,7 @@ func (p *Plan) settle(log *message.Log) {
 // NewMember makes the plan for a process that enters a container which is there already: what is about the
 // container itself is not in it.
 func NewMember(o *cli.Options, caller early.Caller, role early.Role, group *Group, env *environ.Environment, log *message.Log) (*Plan, error) {
-	p := &Plan{Directory: o.Directory, Command: o.Command, Environment: env, Group: group, hooks: newHooks()}
+	p := &Plan{Directory: o.Directory, Command: o.Command, Environment: env, Seccomp: o.Seccomp, Group: group, hooks: newHooks()}
 	_, variables, err := findDevices(o, env, log)
 	if err != nil {
 		return nil, err
@@ -219,6 +219,7 @@ func NewMember(o *cli.Options, caller early.Caller, role early.Role, group *Grou
 	}
 	log.Verbose("verbosity: %d", o.Verbosity)
 	log.Verbose("image: %s", o.Image)
+	log.Verbose("seccomp: %d", flag(o.Seccomp))
 	group.log(log)
 	if role == early.Guest {
 		log.Verbose("joining namespaces of pid %d", group.PID)

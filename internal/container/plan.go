@@ -33,6 +33,7 @@ type Plan struct {
 	Directory   string // initial working directory
 	Command     []string
 	Environment *environ.Environment // inherited; changed as the plan is carried out
+	Seccomp     bool                 // fake privileged system calls
 	Group       *Group               // whom the container is shared with; nil: with nobody
 
 	hooks hooks
@@ -58,7 +59,7 @@ func New(o *cli.Options, caller early.Caller, group *Group, env *environ.Environ
 		Group: group, hooks: newHooks(),
 		UID: caller.EUID, GID: caller.EGID,
 		Directory: o.Directory, Command: o.Command,
-		OverlaySize: o.WriteFake, Environment: env,
+		OverlaySize: o.WriteFake, Environment: env, Seccomp: o.Seccomp,
 	}
 	if o.UID != nil {
 		p.UID = *o.UID
@@ -120,6 +121,7 @@ func New(o *cli.Options, caller early.Caller, group *Group, env *environ.Environ
 	log.Verbose("container uid: %d", p.UID)
 	log.Verbose("container gid: %d", p.GID)
 	log.Verbose("private /tmp: %d", flag(o.PrivateTmp))
+	log.Verbose("seccomp: %d", flag(o.Seccomp))
 	group.log(log)
 	if group == nil {
 		adviseJoin(env, log)

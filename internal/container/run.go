@@ -12,6 +12,7 @@ import (
 	"ch-run/internal/image"
 	"ch-run/internal/kernel"
 	"ch-run/internal/message"
+	"ch-run/internal/seccomp"
 )
 
 // Run makes the container and becomes the command. It returns only if that fails.
@@ -267,25 +268,51 @@ func (e ExecError) Error() string { return e.message.Error() }
 // Unwrap makes the message's place in the source known to package message.
 func (e ExecError) Unwrap() error { return e.message }
 
+// execute becomes the command. The filter of --seccomp is made before the last message, and in force after all else.
 func (p *Plan) execute(null kernel.FD, log *message.Log) error {
 	candidates := p.candidates()
+	var filter []kernel.Instruction
+	if p.Seccomp {
+		filter = seccomp.Filter()
+		log.Verbose("seccomp: faking privileged system calls, by a filter of %d instructions", len(filter))
+	}
 	if log.Admits(message.LevelVerbose) {
 		log.Trace("environment: %s", message.Quote(p.Environment.Entries()))
 		log.Trace("candidates: %s", message.Quote(candidates))
 		log.Verbose("executing: %s", message.Quote(p.Command))
 	}
 	log.Reprint()
+	stderr := kernel.FD(-1)
 	streams := early.Streams{Stdout: log.Verbosity <= -2, Stderr: log.Verbosity <= -3}
 	for target, redirect := range []bool{false, streams.Stdout, streams.Stderr} {
 		if !redirect {
 			continue
 		}
+		if target == 2 && p.Seccomp {
+			stderr, _ = kernel.Duplicate(2) // may have been closed
+		}
 		if err := kernel.Redirect(null, target); err != nil {
 			return message.Wrap(err, "can't redirect standard stream %d", target)
 		}
 	}
-	err := early.Exec(candidates, p.Command, p.Environment.Entries(), streams)
+	err := early.Exec(candidates, p.Command, p.Environment.Entries(), streams, filter)
+	var filterError *early.FilterError
+	if errors.As(err, &filterError) {
+		_ = kernel.Redirect(stderr, 2) // --quiet does not hide this
+		return explainFilter(filterError)
+	}
 	return ExecError{message.Wrap(err, "can't execve(2): %s", p.Command[0])}
+}
+
+func explainFilter(e *early.FilterError) error {
+	if e.SelfTest {
+		return message.Wrap(e.Err, "seccomp self-test failed: kexec_load(2)")
+	}
+	m := message.Wrap(e.Err, "can't install seccomp filter")
+	if errors.Is(e.Err, syscall.ENOSYS) || errors.Is(e.Err, syscall.EINVAL) {
+		return m.Hint("%s", kernel.Seccomp.Requirement())
+	}
+	return m
 }
 
 // candidates returns the files that the command can be, in the order in which execvp(3) tries them.

@@ -41,6 +41,8 @@ import (
 	"strings"
 	"syscall"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // init ends, as soon as Go code runs, what the constructor and the Go runtime did to get there. The
@@ -140,7 +142,7 @@ func Relaunch(args []string, group *Group, server bool) error {
 	if group != nil {
 		name += fmt.Sprintf(":%d:%d:%d:%s", group.Size, group.Timeout, group.PID, group.Tag)
 	}
-	return execute([]string{"/proc/self/exe"}, append([]string{name}, args...), Environ(), 0)
+	return execute([]string{"/proc/self/exe"}, append([]string{name}, args...), Environ(), 0, nil)
 }
 
 // A Server is what the process that is to serve an image begins with.
@@ -177,12 +179,22 @@ func Serving(title string) {
 // where the caller had closed them.
 type Streams struct{ Stdout, Stderr bool }
 
-// Exec restores what the constructor saved, sets no_new_privs and executes the first of candidates
-// that the kernel accepts, by the rules of execvp(3). It returns only if that failed; the
-// process must then do nothing but report and exit, as signals have their default effect again.
+// A FilterError is a filter that could not be installed, or that does not do what it should.
+type FilterError struct {
+	SelfTest bool // it was installed, but this process's kexec_load(2) did not succeed
+	Err      error
+}
+
+func (e *FilterError) Error() string { return e.Err.Error() }
+func (e *FilterError) Unwrap() error { return e.Err }
+
+// Exec restores what the constructor saved, sets no_new_privs, installs the filter of system calls unless it is
+// empty (seccomp(2)), and executes the first of candidates that the kernel accepts, by the rules of execvp(3). It
+// returns only if that failed, with a [FilterError] if it was for the filter; the process must then do
+// nothing but report and exit, as signals have their default effect again and the filter may be in force.
 //
-// Preconditions: the calling goroutine is locked to the main thread.
-func Exec(candidates, argv, env []string, set Streams) error {
+// Preconditions: the calling goroutine is locked to the main thread. The filter fakes kexec_load(2).
+func Exec(candidates, argv, env []string, set Streams, filter []unix.SockFilter) error {
 	flags := C.EARLY_NO_NEW_PRIVS
 	if set.Stdout {
 		flags |= C.EARLY_KEEP_STDOUT
@@ -190,10 +202,10 @@ func Exec(candidates, argv, env []string, set Streams) error {
 	if set.Stderr {
 		flags |= C.EARLY_KEEP_STDERR
 	}
-	return execute(candidates, argv, env, flags)
+	return execute(candidates, argv, env, flags, filter)
 }
 
-func execute(candidates, argv, env []string, flags int) error {
+func execute(candidates, argv, env []string, flags int, filter []unix.SockFilter) error {
 	for _, list := range [][]string{candidates, argv, env} {
 		for _, s := range list {
 			if strings.IndexByte(s, 0) >= 0 {
@@ -201,7 +213,21 @@ func execute(candidates, argv, env []string, flags int) error {
 			}
 		}
 	}
-	return syscall.Errno(C.early_exec(cStrings(candidates), cStrings(argv), cStrings(env), C.int(flags)))
+	var failed C.enum_early_exec_step
+	errno := syscall.Errno(C.early_exec(cStrings(candidates), cStrings(argv), cStrings(env), C.int(flags), cFilter(filter), &failed))
+	if failed == C.EARLY_EXEC_COMMAND {
+		return errno
+	}
+	return &FilterError{SelfTest: failed == C.EARLY_EXEC_SELF_TEST, Err: errno}
+}
+
+// cFilter returns the filter in C memory, or nil if it is empty.
+func cFilter(filter []unix.SockFilter) *C.struct_early_filter {
+	if len(filter) == 0 {
+		return nil
+	}
+	instructions := unsafe.Slice((*byte)(unsafe.Pointer(&filter[0])), len(filter)*int(unsafe.Sizeof(filter[0])))
+	return &C.struct_early_filter{length: C.ushort(len(filter)), instructions: C.CBytes(instructions)}
 }
 
 // cStrings returns a NULL-terminated array in C memory, out of the garbage collector's sight. It is

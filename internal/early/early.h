@@ -139,6 +139,17 @@ void early_serving(const char *title);
 #define EARLY_NO_NEW_PRIVS 1
 #define EARLY_KEEP_STDOUT 2
 #define EARLY_KEEP_STDERR 4
-int early_exec(char **candidates, char **argv, char **envp, int flags);
+
+// What the kernel knows as struct sock_fprog (seccomp(2)): musl-gcc does not find its headers.
+struct early_filter {
+    unsigned short length;
+    const void *instructions;
+};
+enum early_exec_step {
+    EARLY_EXEC_COMMAND,   // also setting no_new_privs
+    EARLY_EXEC_FILTER,    // installing the filter
+    EARLY_EXEC_SELF_TEST, // a call that it fakes
+};
+int early_exec(char **candidates, char **argv, char **envp, int flags, const struct early_filter *filter, enum early_exec_step *failed);
 
 #endif

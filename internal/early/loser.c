@@ -240,8 +240,9 @@ void early_take_short_way(char **argv, const struct early_scan *scan)
     early_show_variables();
     if (!scan->directory || chdir(scan->directory) == 0) {
         char **environment_of_command = environment(path), **files = candidates(path, argv[scan->command]);
+        enum early_exec_step failed;
         if (environment_of_command && files)
-            early_exec(files, argv + scan->command, environment_of_command, EARLY_NO_NEW_PRIVS);
+            early_exec(files, argv + scan->command, environment_of_command, EARLY_NO_NEW_PRIVS, NULL, &failed);
     }
     early_hide_variables();
 }

@@ -9,13 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const long_plain[] = {"device-strict", "env-no-expand", "home", "no-passwd", "private-tmp", "quiet", "unsafe",
-    "verbose", "write", NULL};
+static const char *const long_plain[] = {"device-strict", "env-no-expand", "home", "no-passwd", "private-tmp", "quiet",
+    "seccomp", "unsafe", "verbose", "write", NULL};
 static const char *const long_optional[] = {"set-env", "set-env0", "write-fake", NULL};
 static const char *const long_argument[] = {"bind", "cd", "cdi-dirs", "device", "gid", "mount", "storage", "uid", "unset-env", NULL};
 static const char short_plain[] = "qtvwj", short_argument[] = "bcdgmsu", short_optional[] = "W";
 // Those of them that a peer cannot follow without Go; others are about the container, and so not for losers.
-static const char *const long_involved[] = {"quiet", "set-env", "set-env0", "unset-env", "verbose", NULL};
+static const char *const long_involved[] = {"quiet", "seccomp", "set-env", "set-env0", "unset-env", "verbose", NULL};
 static const char short_involved[] = "qv";
 
 static int listed(const char *const *list, const char *name, size_t length)

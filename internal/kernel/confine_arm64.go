@@ -2,6 +2,6 @@ package kernel
 
 import "golang.org/x/sys/unix"
 
-const auditArchitecture = unix.AUDIT_ARCH_AARCH64
+const auditArchitecture = AuditARM64
 
 var allowedCallsOfMachine = []uint32{unix.SYS_PPOLL}

@@ -100,14 +100,14 @@ func TestFilterSearch(t *testing.T) {
 		want := seccompRefuse
 		for _, number := range numbers {
 			if n == number {
-				want = seccompAllow
+				want = SeccompAllow
 			}
 		}
 		at := 0
-		for filter[at].Code != bpfReturn {
+		for filter[at].Code != BPFReturn {
 			f := filter[at]
 			jump := f.Jf
-			if f.Code == bpfAtLeast && n >= f.K || f.Code == bpfEqual && n == f.K {
+			if f.Code == BPFAtLeast && n >= f.K || f.Code == BPFEqual && n == f.K {
 				jump = f.Jt
 			}
 			at += 1 + int(jump)

@@ -3,6 +3,7 @@ package kernel
 import (
 	"errors"
 	"fmt"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,7 +22,8 @@ type Feature struct {
 // read-only, Fuse is for SquashFS images, Overlayfs for --write-fake and mount points that an image
 // lacks, and TmpfsXattrs for deleting and replacing directories of the image under --write-fake. These
 // three are probed in a scratch directory, so in the container's mount namespace. JoinHandles are what
-// peers find the namespaces of their container by, whoever of them is still there.
+// peers find the namespaces of their container by, whoever of them is still there. Seccomp is for --seccomp:
+// filters that make system calls fail with a number, and 0 is one (seccomp(2), SECCOMP_GET_ACTION_AVAIL).
 var (
 	Openat2 = Feature{Name: "openat2", Since: [2]int{5, 6}, probe: func(FD) error {
 		fd, err := unix.Openat2(unix.AT_FDCWD, ".", &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT})
@@ -49,11 +51,19 @@ var (
 		FD(fd).Close()
 		return err
 	}}
+	Seccomp = Feature{Name: "seccomp", Since: [2]int{4, 14}, probe: func(FD) error {
+		action := uint32(SeccompError)
+		_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_GET_ACTION_AVAIL, 0, uintptr(unsafe.Pointer(&action)))
+		if errno != 0 {
+			return errno
+		}
+		return nil
+	}, also: " and CONFIG_SECCOMP_FILTER"}
 )
 
 // Features lists them all.
 func Features() []Feature {
-	return []Feature{Openat2, MountSetattr, Fuse, Overlayfs, TmpfsXattrs, JoinHandles}
+	return []Feature{Openat2, MountSetattr, Fuse, Overlayfs, TmpfsXattrs, JoinHandles, Seccomp}
 }
 
 // Check returns nil if the running kernel has the feature, and otherwise why not.

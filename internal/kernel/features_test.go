@@ -25,7 +25,7 @@ func TestRelease(t *testing.T) {
 // for one that does not have it is a failure.
 func TestFeaturesOfThisKernel(t *testing.T) {
 	major, minor := Release()
-	for _, f := range []Feature{Openat2, MountSetattr, JoinHandles} {
+	for _, f := range []Feature{Openat2, MountSetattr, JoinHandles, Seccomp} {
 		newEnough := major > f.Since[0] || major == f.Since[0] && minor >= f.Since[1]
 		if err := f.Check(-1); newEnough && err != nil {
 			t.Errorf("Linux %d.%d: %v", major, minor, err)

@@ -321,6 +321,12 @@ func Getcwd() (string, error) { return unix.Getwd() }
 // Redirect makes the standard stream number target refer to what fd does.
 func Redirect(fd FD, target int) error { return unix.Dup3(int(fd), target, 0) }
 
+// Duplicate returns another descriptor for what a standard stream refers to.
+func Duplicate(stream int) (FD, error) {
+	fd, err := unix.FcntlInt(uintptr(stream), unix.F_DUPFD_CLOEXEC, 3)
+	return FD(fd), err
+}
+
 // OpenNull opens /dev/null for writing.
 func OpenNull() (FD, error) { return open(CWD, "/dev/null", unix.O_WRONLY, 0) }
 

@@ -410,6 +410,7 @@ static const struct {
     {"openat2", SYS_openat2}, {"open_tree", SYS_open_tree}, {"mount_setattr", SYS_mount_setattr},
     {"fsopen", SYS_fsopen}, {"unshare", SYS_unshare}, {"pivot_root", SYS_pivot_root}, {"mount", SYS_mount},
     {"name_to_handle_at", SYS_name_to_handle_at}, {"open_by_handle_at", SYS_open_by_handle_at},
+    {"seccomp", SYS_seccomp}, {"kexec_load", SYS_kexec_load},
 };
 
 // spec: NAME or NAME:ERRNO, the default being ENOSYS.
@@ -670,6 +671,180 @@ static int attach(char **args)
     return 0;
 }
 
+// System calls by number, natively or, of x86-64, as programs of i386 make them, by interrupt 0x80. Their
+// pointers are those of a static executable, below 4 GiB.
+
+struct numbered {
+    const char *name;
+    long number;
+    long arguments[5];
+};
+
+static int compatible; // whether calls are those of i386
+
+static long call(const struct numbered *c)
+{
+    const long *a = c->arguments;
+#ifdef __x86_64__
+    if (compatible) {
+        long result;
+        __asm__ volatile("int $0x80" : "=a"(result) : "a"(c->number), "b"(a[0]), "c"(a[1]), "d"(a[2]), "S"(a[3]), "D"(a[4])
+                         : "r8", "r9", "r10", "r11", "memory");
+        result = (int)result;
+        errno = result < 0 ? (int)-result : 0;
+        return result < 0 ? -1 : result;
+    }
+#endif
+    errno = 0;
+    return syscall(c->number, a[0], a[1], a[2], a[3], a[4]);
+}
+
+static void call_all(const struct numbered *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        long result = call(list + i);
+        printf("%s%s: ", compatible ? "i386 " : "", list[i].name);
+        if (result < 0)
+            printf("%s\n", strerror(errno));
+        else
+            printf("%ld\n", result);
+    }
+}
+
+#ifdef __x86_64__
+static void no_interrupt(int s)
+{
+    (void)s;
+    static const char text[] = "int 0x80: the kernel lacks CONFIG_IA32_EMULATION, or was booted with ia32_emulation=0\n";
+    (void)!write(1, text, sizeof text - 1);
+    _exit(1);
+}
+
+static void call_all_i386(const struct numbered *list, size_t count)
+{
+    signal(SIGSEGV, no_interrupt);
+    compatible = 1;
+    call_all(list, count);
+    compatible = 0;
+}
+#endif
+
+enum { X32 = 0x40000000 }; // __X32_SYSCALL_BIT
+#define COUNT(list) (sizeof(list) / sizeof *(list))
+static char root[] = "/", node[64], other_node[64];
+static gid_t groups[] = {4711, 4711};
+static unsigned capability_header[] = {0x20080522, 0}, capabilities[6]; // _LINUX_CAPABILITY_VERSION_3
+
+// Makes the calls that --seccomp fakes, each in a way in which it fails otherwise, or returns an ID other than 0.
+// And looks whether there is any effect. None is of use to a process that is root in its container.
+static int call_privileged(char **args)
+{
+    (void)args;
+    struct stat before, after;
+    stat("/", &before);
+    long fd = open("/", O_RDONLY);
+    snprintf(node, sizeof node, "/tmp/probe-device-%d", getpid());
+    const long name = (long)node, path = (long)root, list = (long)groups, id = 4711;
+    const struct numbered native[] = {
+#ifdef SYS_chown
+        {"chown", SYS_chown, {path, id, id}}, {"lchown", SYS_lchown, {path, id, id}},
+        {"mknod character", SYS_mknod, {name, S_IFCHR | 0666, 0x103}}, {"mknod block", SYS_mknod, {name, S_IFBLK | 0666, 0x103}},
+#endif
+        {"fchown", SYS_fchown, {fd, id, id}}, {"fchownat", SYS_fchownat, {AT_FDCWD, path, id, id, 0}},
+        {"mknodat character", SYS_mknodat, {AT_FDCWD, name, S_IFCHR | 0666, 0x103}},
+        {"mknodat block", SYS_mknodat, {AT_FDCWD, name, S_IFBLK, 0x103}},
+        {"setuid", SYS_setuid, {id}}, {"setgid", SYS_setgid, {id}}, {"setreuid", SYS_setreuid, {id, id}},
+        {"setregid", SYS_setregid, {id, id}}, {"setresuid", SYS_setresuid, {id, id, id}}, {"setresgid", SYS_setresgid, {id, id, id}},
+        {"setfsuid", SYS_setfsuid, {id}}, {"setfsgid", SYS_setfsgid, {id}}, {"setgroups", SYS_setgroups, {2, list}},
+        {"capset", SYS_capset, {0, 0}}, {"kexec_load", SYS_kexec_load, {0, 0, 0, 0}},
+#ifdef __x86_64__
+        {"x32 chown", X32 + SYS_chown, {path, id, id}}, {"x32 kexec_load", X32 + 528, {0, 0, 0, 0}},
+#endif
+    };
+    call_all(native, COUNT(native));
+#ifdef __x86_64__
+    const struct numbered i386[] = {
+        {"chown", 182, {path, id, id}}, {"chown32", 212, {path, id, id}}, {"lchown", 16, {path, id, id}},
+        {"lchown32", 198, {path, id, id}}, {"fchown", 95, {fd, id, id}}, {"fchown32", 207, {fd, id, id}},
+        {"fchownat", 298, {AT_FDCWD, path, id, id, 0}},
+        {"mknod character", 14, {name, S_IFCHR | 0666, 0x103}}, {"mknod block", 14, {name, S_IFBLK | 0666, 0x103}},
+        {"mknodat character", 297, {AT_FDCWD, name, S_IFCHR | 0666, 0x103}}, {"mknodat block", 297, {AT_FDCWD, name, S_IFBLK, 0x103}},
+        {"setuid", 23, {id}}, {"setuid32", 213, {id}}, {"setgid", 46, {id}}, {"setgid32", 214, {id}},
+        {"setreuid", 70, {id, id}}, {"setreuid32", 203, {id, id}}, {"setregid", 71, {id, id}}, {"setregid32", 204, {id, id}},
+        {"setresuid", 164, {id, id, id}}, {"setresuid32", 208, {id, id, id}},
+        {"setresgid", 170, {id, id, id}}, {"setresgid32", 210, {id, id, id}},
+        {"setfsuid", 138, {id}}, {"setfsuid32", 215, {id}}, {"setfsgid", 139, {id}}, {"setfsgid32", 216, {id}},
+        {"setgroups", 81, {2, list}}, {"setgroups32", 206, {2, list}},
+        {"capset", 185, {0, 0}}, {"kexec_load", 283, {0, 0, 0, 0}},
+    };
+    call_all_i386(i386, COUNT(i386));
+#endif
+    stat("/", &after);
+    printf("owner %s, device %s\n", before.st_uid == after.st_uid && before.st_gid == after.st_gid ? "unchanged" : "changed",
+        access(node, F_OK) == 0 ? "made" : "not made");
+    return show_ids(args);
+}
+
+// Makes calls that are next to those, by number or by purpose, of which some work and others fail.
+static int call_others(char **args)
+{
+    (void)args;
+    snprintf(node, sizeof node, "/tmp/probe-node-%d", getpid());
+    snprintf(other_node, sizeof other_node, "/tmp/probe-other-%d", getpid());
+    const long name = (long)node, other = (long)other_node, path = (long)root, header = (long)capability_header, data = (long)capabilities;
+    const struct numbered native[] = {
+#ifdef SYS_mknod
+        {"mknod file", SYS_mknod, {name, S_IFREG | 0600, 0x103}}, {"chmod", SYS_chmod, {name, 0640}}, {"unlink", SYS_unlink, {name}},
+        {"mknod no type", SYS_mknod, {name, 0600, 0x103}}, {"rename", SYS_rename, {name, other}}, {"unlink", SYS_unlink, {other}},
+        {"mknod fifo", SYS_mknod, {name, S_IFIFO | 0600}}, {"unlink", SYS_unlink, {name}},
+        {"mknod socket", SYS_mknod, {name, S_IFSOCK | 0600}}, {"unlink", SYS_unlink, {name}},
+        {"mknod directory", SYS_mknod, {name, S_IFDIR | 0600}}, {"mknod nowhere", SYS_mknod, {0, S_IFIFO | 0600}},
+        {"mkdir", SYS_mkdir, {name, 0700}}, {"rmdir", SYS_rmdir, {name}},
+#endif
+        {"mknodat file", SYS_mknodat, {AT_FDCWD, name, S_IFREG | 0600, 0x103}}, {"fchmodat", SYS_fchmodat, {AT_FDCWD, name, 0640}},
+        {"renameat2", SYS_renameat2, {AT_FDCWD, name, AT_FDCWD, other, 0}}, {"unlinkat", SYS_unlinkat, {AT_FDCWD, other, 0}},
+        {"mknodat fifo", SYS_mknodat, {AT_FDCWD, name, S_IFIFO | 0600}}, {"unlinkat", SYS_unlinkat, {AT_FDCWD, name, 0}},
+        {"mkdirat", SYS_mkdirat, {AT_FDCWD, name, 0700}}, {"unlinkat", SYS_unlinkat, {AT_FDCWD, name, AT_REMOVEDIR}},
+        {"umask", SYS_umask, {077}}, {"umask", SYS_umask, {022}}, {"fchmod", SYS_fchmod, {-1, 0640}},
+        {"setpriority", SYS_setpriority, {PRIO_PROCESS, 0, 5}}, {"getpriority", SYS_getpriority, {PRIO_PROCESS, 0}},
+        {"setpgid", SYS_setpgid, {0, 0}}, {"getsid of init", SYS_getsid, {1}}, {"getgroups", SYS_getgroups, {-1, 0}},
+        {"getuid", SYS_getuid, {0}}, {"getgid", SYS_getgid, {0}}, {"geteuid", SYS_geteuid, {0}}, {"getegid", SYS_getegid, {0}},
+        {"getresuid", SYS_getresuid, {0, 0, 0}}, {"getresgid", SYS_getresgid, {0, 0, 0}},
+        {"capget", SYS_capget, {header, data}}, {"capget nowhere", SYS_capget, {0, 0}}, {"personality", SYS_personality, {0xffffffff}},
+        {"sethostname", SYS_sethostname, {path, 1}}, {"setdomainname", SYS_setdomainname, {path, 1}},
+        {"mount", SYS_mount, {path, path, path, 0, 0}}, {"umount2", SYS_umount2, {path, 0}}, {"pivot_root", SYS_pivot_root, {path, path}},
+        {"chroot", SYS_chroot, {path}}, {"setns", SYS_setns, {-1, 0}}, {"swapon", SYS_swapon, {path, 0}}, {"reboot", SYS_reboot, {0, 0, 0, 0}},
+        {"settimeofday", SYS_settimeofday, {0, 1}}, {"init_module", SYS_init_module, {0, 0, 0}}, {"acct", SYS_acct, {path}},
+        {"setxattr", SYS_setxattr, {path, path, path, 1, 0}}, {"waitid", SYS_waitid, {P_ALL, 0, 0, WEXITED}},
+        {"kexec_file_load", SYS_kexec_file_load, {-1, -1, 0, 0, 0}}, {"add_key", SYS_add_key, {0, 0, 0, 0}},
+        {"utimensat", SYS_utimensat, {AT_FDCWD, name, 0, 0}}, {"newfstatat", SYS_newfstatat, {AT_FDCWD, name, 0, 0}},
+    };
+    call_all(native, COUNT(native));
+#ifdef __x86_64__
+    // The numbers of i386's chown, setgid32, kexec_load, arm's mknodat, and x32's kexec_load.
+    const struct numbered foreign[] = {{"528", 528, {0}}, {"x32 246", X32 + 246, {0}}, {"x32 getuid", X32 + SYS_getuid, {0}},
+        {"182", 182, {0}}, {"214", 214, {-1, 0, 0}}, {"283", 283, {-1, 0}}, {"324", 324, {-1, 0, 0}}};
+    call_all(foreign, COUNT(foreign));
+    const struct numbered i386[] = {
+        {"mknod file", 14, {name, S_IFREG | 0600, 0x103}}, {"chmod", 15, {name, 0640}}, {"unlink", 10, {name}},
+        {"mknod no type", 14, {name, 0600, 0x103}}, {"unlink", 10, {name}},
+        {"mknod fifo", 14, {name, S_IFIFO | 0600}}, {"unlink", 10, {name}},
+        {"mknodat socket", 297, {AT_FDCWD, name, S_IFSOCK | 0600}}, {"unlinkat", 301, {AT_FDCWD, name, 0}},
+        {"mkdirat", 296, {AT_FDCWD, name, 0700}}, {"unlinkat", 301, {AT_FDCWD, name, AT_REMOVEDIR}},
+        {"getuid", 24, {0}}, {"getuid32", 199, {0}}, {"getgid32", 200, {0}}, {"geteuid32", 201, {0}}, {"getegid32", 202, {0}},
+        {"stime", 25, {0}}, {"fchmod", 94, {-1, 0640}}, {"getpriority", 96, {PRIO_PROCESS, 0}}, {"setpriority", 97, {PRIO_PROCESS, 0, 6}},
+        {"personality", 136, {0xffffffff}}, {"getgroups", 80, {-1, 0}}, {"getgroups32", 205, {-1, 0}},
+        {"getresuid32", 209, {0, 0, 0}}, {"getresgid32", 211, {0, 0, 0}}, {"capget", 184, {header, data}},
+        {"pivot_root", 217, {path, path}}, {"waitid", 284, {P_ALL, 0, 0, WEXITED}}, {"mount", 21, {path, path, path, 0, 0}},
+        {"setns", 346, {-1, 0}}, {"sethostname", 74, {path, 1}},
+        // The numbers of x86-64's chown, fchown, setuid and capset.
+        {"92", 92, {-1, 0, 0}}, {"93", 93, {-1, 0, 0}}, {"105", 105, {-1, 0, 0}}, {"126", 126, {-1, 1, 0}},
+    };
+    call_all_i386(i386, COUNT(i386));
+#endif
+    return 0;
+}
+
 static const struct {
     const char *verb;
     int (*run)(char **args);
@@ -681,6 +856,7 @@ static const struct {
     {"kill", kill_self}, {"sleep", sleep_for}, {"escape", try_escape}, {"above", above_root}, {"swap", swap},
     {"children", show_children}, {"crowd", crowd}, {"when", when}, {"daemon", leave_daemon}, {"hold", hold_open}, {"syslog", log_daemon}, {"with", with},
     {"peek", peek}, {"attach", attach}, {"diskless", diskless},
+    {"privileged", call_privileged}, {"others", call_others},
 };
 
 static int run(char **args)

@@ -1,0 +1,3 @@
+package seccomp
+
+func machine() []abi { return []abi{arm64, arm} }

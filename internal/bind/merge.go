@@ -28,6 +28,7 @@ type merger struct {
 	directories []*linkDirectory
 	byPath      map[string]*linkDirectory
 	parents     []string // directories of the host
+	most        int      // how many links there can be
 }
 
 // A linkDirectory is a directory of the tree that gets links. It may have to be made.
@@ -43,24 +44,32 @@ type linkDirectory struct {
 // A link is a symbolic link that is to be made.
 type link struct{ name, target string }
 
-func (m OpenMount) isLink() bool { return m.Kind == Symlink || m.file != "" }
+func (m *OpenMount) isLink() bool { return m.Kind == Symlink || m.file != "" }
 
 // spread takes the links out of the mounts and adds the mounts that they need. Where an earlier mount covers the place
 // of a link, that would be made in a directory of the host; there, a file to be merged gets a mount of its own.
 func (t *Tree) spread(mounts []OpenMount) ([]OpenMount, *merger, error) {
 	m := &merger{tree: t, byPath: map[string]*linkDirectory{}}
-	first := slices.IndexFunc(mounts, OpenMount.isLink)
-	if first < 0 {
+	for i := range mounts {
+		if mounts[i].isLink() {
+			m.most++
+		}
+	}
+	if m.most == 0 {
 		return mounts, m, nil
 	}
 	if err := m.choosePlace(mounts); err != nil {
 		return nil, nil, err
 	}
-	m.add(mounts[:first]...)
-	for _, mount := range mounts[first:] {
+	first := -1
+	for i := range mounts {
+		mount := &mounts[i]
 		if !mount.isLink() {
-			m.add(mount)
+			m.add(*mount)
 			continue
+		}
+		if first < 0 {
+			first = i
 		}
 		if err := m.link(mount); err != nil {
 			return nil, nil, err
@@ -81,14 +90,19 @@ func (t *Tree) spread(mounts []OpenMount) ([]OpenMount, *merger, error) {
 	return slices.Insert(m.solid, first, extra...), m, nil
 }
 
-func (m *merger) add(mounts ...OpenMount) {
-	m.solid = append(m.solid, mounts...)
-	m.landings = append(m.landings, make([]string, len(mounts))...)
+func (m *merger) add(mount OpenMount) {
+	m.solid = append(m.solid, mount)
+	m.landings = append(m.landings, "")
 }
 
 // choosePlace chooses one that no mount is on, whether it comes earlier or later.
 func (m *merger) choosePlace(mounts []OpenMount) error {
-	solid := slices.DeleteFunc(slices.Clone(mounts), OpenMount.isLink)
+	var solid []OpenMount
+	for i := range mounts {
+		if !mounts[i].isLink() {
+			solid = append(solid, mounts[i])
+		}
+	}
 	landings := make([]string, len(solid))
 	for _, place := range places {
 		p, err := m.tree.locatePath(place+"/host", isDirectory)
@@ -106,7 +120,7 @@ func mountedAt(mounts []OpenMount, p string) bool {
 }
 
 // link turns a mount into a link, or adds it as it is.
-func (m *merger) link(mount OpenMount) error {
+func (m *merger) link(mount *OpenMount) error {
 	d, name, err := m.directory(mount.Destination)
 	if err != nil {
 		return err
@@ -120,10 +134,12 @@ func (m *merger) link(mount OpenMount) error {
 		if err := mount.open(nil); err != nil {
 			return message.Wrap(err, "can't bind: can't open source: %s", mount.Source)
 		}
-		m.add(mount)
+		m.add(*mount)
 	default:
 		d.set(link{name, m.place + "/host" + mount.file})
-		m.parents = append(m.parents, parent)
+		if n := len(m.parents); n == 0 || m.parents[n-1] != parent {
+			m.parents = append(m.parents, parent)
+		}
 	}
 	return nil
 }
@@ -146,7 +162,8 @@ func (m *merger) directory(destination string) (*linkDirectory, string, error) {
 	}
 	d := m.byPath[p.resolved()]
 	if d == nil {
-		d = &linkDirectory{point: p, handle: -1, names: map[string]int{}}
+		d = &linkDirectory{point: p, handle: -1, names: make(map[string]int, m.most), links: make([]link, 0, m.most)}
+		m.most = manyLinks // most are in the first directory, usually
 		if p.rest == "" {
 			if d.handle, err = kernel.HandleInRoot(m.tree.root, p.ancestor); err != nil {
 				return nil, "", message.Wrap(err, "can't open: %s", m.tree.shown(p.ancestor))
@@ -236,8 +253,17 @@ func (m *merger) keepOriginals() (mounts []OpenMount, err error) {
 // originals adds the links that show what is replaced. replaced says whether they need the directory at place. What is
 // a link with the same target already is left alone.
 func (d *linkDirectory) originals(place string) (replaced bool, err error) {
-	var kept, originals []link
-	for _, l := range d.links {
+	there, err := d.there()
+	if err != nil {
+		return false, err
+	}
+	kept := make([]link, 0, len(d.links))
+	var originals []link
+	for i, l := range d.links {
+		if there != nil && !there[i] {
+			kept = append(kept, l)
+			continue
+		}
 		st, err := kernel.LinkStat(d.handle, l.name)
 		if errors.Is(err, syscall.ENOENT) {
 			kept = append(kept, l)
@@ -266,14 +292,37 @@ func (d *linkDirectory) originals(place string) (replaced bool, err error) {
 	return replaced, nil
 }
 
+// manyLinks is how many of them are looked for by listing the directory. Of a file system in user space, the kernel
+// gets a hundred names in the time of one lookup.
+const manyLinks = 16
+
+// there says which of the links have a name that is in the directory already, if that can be told at once; else nil.
+func (d *linkDirectory) there() ([]bool, error) {
+	if len(d.links) < manyLinks {
+		return nil, nil
+	}
+	there := make([]bool, len(d.links))
+	err := kernel.EachName(d.handle, func(name []byte) {
+		if i, ok := d.names[string(name)]; ok {
+			there[i] = true
+		}
+	})
+	if errors.Is(err, syscall.EACCES) { // a directory that can be searched but not listed
+		return nil, nil
+	}
+	return there, err
+}
+
 // points returns the links as what has to be made in the tree.
-func (m *merger) points() (points []point) {
+func (m *merger) points() []point {
+	n := 0
+	for _, d := range m.directories {
+		n += len(d.links)
+	}
+	points := make([]point, 0, n)
 	for _, d := range m.directories {
 		for _, l := range d.links {
-			p := d.point
-			p.asked, p.rest = path.Join(d.resolved(), l.name), path.Join(d.rest, l.name)
-			p.kind, p.text = isSymlink, l.target
-			points = append(points, p)
+			points = append(points, point{d.resolved(), d.ancestor, path.Join(d.rest, l.name), isSymlink, l.target})
 		}
 	}
 	return points

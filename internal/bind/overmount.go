@@ -78,8 +78,17 @@ func (t *Tree) overmount(points []point) error {
 // no mount: it is merged together with that.
 func group(points []point) (ancestors []string, byAncestor map[string][]point) {
 	byAncestor = map[string][]point{}
-	for _, p := range points {
-		byAncestor[p.ancestor] = append(byAncestor[p.ancestor], p)
+	for begin := 0; begin < len(points); { // most come in long rows, which need no copy
+		a, end := points[begin].ancestor, begin+1
+		for end < len(points) && points[end].ancestor == a {
+			end++
+		}
+		if row, ok := byAncestor[a]; ok {
+			byAncestor[a] = append(row, points[begin:end]...)
+		} else {
+			byAncestor[a] = points[begin:end:end]
+		}
+		begin = end
 	}
 	for _, a := range slices.Sorted(maps.Keys(byAncestor)) {
 		above := slices.IndexFunc(ancestors, func(other string) bool { return within(a, other) })

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -21,6 +22,7 @@ type injection struct {
 	sources   []bind.OpenMount
 	image     imageLinker
 	libraries []library
+	reader    linker.Reader
 	placed    map[string]bool // destinations of what is injected
 	skipped   map[string]bool // and of what turned out not to be of use
 }
@@ -42,7 +44,7 @@ func (l library) name() string {
 // inject opens the sources, and adds the hooks that do the rest. Paths of the host mean what they say only before the
 // scratch tmpfs is mounted.
 func (d *Devices) inject(h *hooks, log *message.Log) error {
-	i := &injection{Devices: d, placed: map[string]bool{}, skipped: map[string]bool{}}
+	i := &injection{Devices: d, placed: make(map[string]bool, 2*len(d.Mounts)), skipped: map[string]bool{}}
 	if err := i.open(log); err != nil {
 		return err
 	}
@@ -100,7 +102,9 @@ func isTransient(p string) bool {
 
 // files has the files of the devices mounted, and linked, but for those that would be of no use in this image.
 func (i *injection) files(s *stage) error {
-	i.image = readImageLinker(s.tree.Root(), s.log)
+	i.image = i.readImageLinker(s.tree.Root(), s.log)
+	s.mounts = slices.Grow(s.mounts, 2*len(i.sources))
+	i.libraries = make([]library, 0, len(i.sources))
 	for _, m := range i.sources {
 		useful, err := i.isUseful(m, s.log)
 		if err != nil {
@@ -133,7 +137,7 @@ func (i *injection) isUseful(m bind.OpenMount, log *message.Log) (bool, error) {
 	if file == "" || !isLibrary(m.Destination) && !isProgram(m.Destination) {
 		return true, nil
 	}
-	object, err := readObject(file)
+	object, err := i.readObject(file)
 	switch {
 	case errors.Is(err, linker.ErrNotObject): // a linker script, or a shell script
 		return true, nil
@@ -156,30 +160,29 @@ func isLibrary(p string) bool {
 
 func isProgram(p string) bool { return strings.HasSuffix(path.Dir(p), "bin") }
 
-func readObject(file string) (*linker.Object, error) {
+func (i *injection) readObject(file string) (*linker.Object, error) {
 	fd, err := kernel.OpenFile(file)
 	if err != nil {
 		return nil, err
 	}
 	defer fd.Close()
-	return linker.ReadObject(fd)
+	return i.reader.Read(fd)
 }
 
 // linkNames makes what ldconfig(8) makes: links by which libraries are found that have another name than their file.
 func (i *injection) linkNames(s *stage) error {
+	links := make([]bind.Mount, 0, len(i.libraries))
 	for _, l := range i.libraries {
 		name := path.Join(path.Dir(l.destination), l.name())
 		if !i.inFolder(l.destination) || i.placed[name] {
 			continue
 		}
 		i.placed[name] = true
-		links, err := bind.Open([]bind.Mount{{Kind: bind.Symlink, Source: path.Base(l.destination), Destination: name, Need: bind.Create}}, nil)
-		if err != nil {
-			return err
-		}
-		s.mounts = append(s.mounts, links...)
+		links = append(links, bind.Mount{Kind: bind.Symlink, Source: path.Base(l.destination), Destination: name, Need: bind.Create})
 	}
-	return nil
+	opened, err := bind.Open(links, nil)
+	s.mounts = append(s.mounts, opened...)
+	return err
 }
 
 // inFolder says whether the file is in one of the folders that a hook names. A hook that names none means all.
@@ -246,7 +249,7 @@ func (i *injection) librariesOfDirectories(log *message.Log) (libraries []linker
 				log.Verbose("can't read: %s: %s", directory, message.Reason(err))
 			}
 			for _, name := range names {
-				object, err := readObject(path.Join(directory, name))
+				object, err := i.readObject(path.Join(directory, name))
 				if err == nil && isLibrary(name) && i.image.cannotUse(object) == "" {
 					libraries = append(libraries, linker.Library{Name: name, Path: path.Join(folder, name), Machine: object.Machine})
 				}
@@ -314,7 +317,7 @@ func (i imageLinker) cannotUse(object *linker.Object) string {
 }
 
 // readImageLinker finds out about the C library of the image. Of what cannot be read, it has none.
-func readImageLinker(root kernel.FD, log *message.Log) (found imageLinker) {
+func (i *injection) readImageLinker(root kernel.FD, log *message.Log) (found imageLinker) {
 	found.machine = machineOf(runtime.GOARCH)
 	if data, err := readInRoot(root, linkerCacheFile); err == nil {
 		if found.cache, err = linker.ParseCache(data); err != nil {
@@ -333,7 +336,7 @@ func readImageLinker(root kernel.FD, log *message.Log) (found imageLinker) {
 		if candidate == "" {
 			continue
 		}
-		object, err := readObjectInRoot(root, candidate)
+		object, err := i.readObjectInRoot(root, candidate)
 		if err != nil {
 			continue
 		}
@@ -374,13 +377,13 @@ func readInRoot(root kernel.FD, unsafePath string) ([]byte, error) {
 	return kernel.ReadFile(kernel.CWD, fd.Path())
 }
 
-func readObjectInRoot(root kernel.FD, unsafePath string) (*linker.Object, error) {
+func (i *injection) readObjectInRoot(root kernel.FD, unsafePath string) (*linker.Object, error) {
 	fd, err := openInRoot(root, unsafePath)
 	if err != nil {
 		return nil, err
 	}
 	defer fd.Close()
-	return linker.ReadObject(fd)
+	return i.reader.Read(fd)
 }
 
 // compatLibraries returns those that the image has for the case that it needs a newer CUDA driver library than the
@@ -410,7 +413,7 @@ func (i *injection) compatLibraries(s *stage) ([]linker.Library, error) {
 		if !isLibrary(name) {
 			continue
 		}
-		if object, err := readObjectInRoot(s.tree.Root(), path.Join(i.Compat.folder, name)); err == nil {
+		if object, err := i.readObjectInRoot(s.tree.Root(), path.Join(i.Compat.folder, name)); err == nil {
 			libraries = append(libraries, linker.Library{Name: name, Path: path.Join(i.Compat.folder, name), Machine: object.Machine})
 		}
 	}

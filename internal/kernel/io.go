@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"errors"
 	"io"
 
 	"golang.org/x/sys/unix"
@@ -19,11 +20,10 @@ func OpenFile(path string) (FD, error) {
 // ReadAt fills p from the file, as [io.ReaderAt] does, however little the kernel gives at a time.
 func (fd FD) ReadAt(p []byte, offset int64) (n int, err error) {
 	for n < len(p) {
-		var m int
-		err := retry(func() (err error) {
-			m, err = unix.Pread(int(fd), p[n:], offset+int64(n))
-			return err
-		})
+		m, err := unix.Pread(int(fd), p[n:], offset+int64(n))
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
 		if err != nil {
 			return n, err
 		}

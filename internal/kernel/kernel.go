@@ -8,6 +8,8 @@
 package kernel
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"os"
 	"strconv"
@@ -98,7 +100,11 @@ func ReadStart(path string, n int) ([]byte, error) {
 
 // read returns what is left of the file, up to limit bytes.
 func (fd FD) read(limit int) ([]byte, error) {
-	data := make([]byte, 0, 4096)
+	room := 4096
+	if st, err := fd.Stat(); err == nil && st.IsRegular() && st.Size > 0 {
+		room = int(min(st.Size, int64(limit))) + 1 // the end shows without another read into more memory
+	}
+	data := make([]byte, 0, room)
 	for len(data) < limit {
 		if len(data) == cap(data) {
 			data = append(data, 0)[:len(data)]
@@ -298,6 +304,36 @@ func Names(dir FD) ([]string, error) {
 			return names, err
 		}
 		_, _, names = unix.ParseDirent(buffer[:n], -1, names)
+	}
+}
+
+// EachName calls f with each name in the directory, which may be open as a mere handle, without the dot entries. The
+// name is valid during the call.
+func EachName(dir FD, f func(name []byte)) error {
+	fd, err := open(dir, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer fd.Close()
+	// Of a struct linux_dirent64 (getdents(2)): where its length is, and its name.
+	const length, nameAt = 16, 19
+	buffer := make([]byte, 16<<10)
+	for {
+		n, err := unix.ReadDirent(int(fd), buffer)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if n <= 0 || err != nil {
+			return err
+		}
+		for rest := buffer[:n]; len(rest) > nameAt; {
+			size := binary.NativeEndian.Uint16(rest[length:])
+			name, _, _ := bytes.Cut(rest[nameAt:size], []byte{0})
+			if string(name) != "." && string(name) != ".." {
+				f(name)
+			}
+			rest = rest[size:]
+		}
 	}
 }
 

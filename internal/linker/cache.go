@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
+	"strings"
 )
 
 // A Cache is the content of /etc/ld.so.cache: where the dynamic linker finds an object by its name. The format is
@@ -75,11 +76,12 @@ func ParseCache(data []byte) (*Cache, error) {
 	if cacheHeader+count*cacheEntry > uint64(len(data)) {
 		return nil, ErrNotCache
 	}
-	c.entries = make([]entry, 0, count+128)
+	all := string(data) // which the names and paths are parts of
+	c.entries = make([]entry, 0, count)
 	for i := range count {
 		b := data[cacheHeader+i*cacheEntry:]
 		e := entry{flags: int32(c.order.Uint32(b)), osVersion: c.order.Uint32(b[12:]), hwcap: c.order.Uint64(b[16:])}
-		e.name, e.path = text(data, uint64(c.order.Uint32(b[4:]))), text(data, uint64(c.order.Uint32(b[8:])))
+		e.name, e.path = part(all, c.order.Uint32(b[4:])), part(all, c.order.Uint32(b[8:]))
 		if e.name == "" || e.path == "" {
 			return nil, ErrNotCache
 		}
@@ -87,6 +89,18 @@ func ParseCache(data []byte) (*Cache, error) {
 		c.entries = append(c.entries, e)
 	}
 	return c, c.parseExtensions(data)
+}
+
+// part returns the string at an offset; "" if there is none.
+func part(all string, offset uint32) string {
+	if uint64(offset) >= uint64(len(all)) {
+		return ""
+	}
+	s, _, ok := strings.Cut(all[offset:], "\x00")
+	if !ok {
+		return ""
+	}
+	return s
 }
 
 // parseExtensions reads the table of names that entries refer to.
@@ -161,7 +175,7 @@ type Library struct {
 // Add makes the linker find the libraries, the first of a name, before others that are in the cache already.
 func (c *Cache) Add(libraries []Library) {
 	added := make(map[Library]bool, len(libraries)) // without path
-	var fresh []entry
+	fresh := make([]entry, 0, len(libraries)+len(c.entries))
 	for _, l := range libraries {
 		flags := entryFlags(l.Machine)
 		key := Library{Name: l.Name, Machine: l.Machine}
@@ -190,24 +204,28 @@ func (c *Cache) Bytes() []byte {
 	// The linker searches by halves, in descending order of names. Among equals the first that fits counts.
 	slices.SortStableFunc(c.entries, func(a, b entry) int { return compareNames(b.name, a.name) })
 
-	var texts []byte
-	places := map[string]uint32{}
+	room := 0
+	for _, e := range c.entries {
+		room += len(e.name) + len(e.path) + 2
+	}
+	texts := make([]byte, 0, room)
 	start := uint32(cacheHeader + cacheEntry*len(c.entries))
 	place := func(s string) uint32 {
-		at, ok := places[s]
-		if !ok {
-			at = start + uint32(len(texts))
-			places[s] = at
-			texts = append(append(texts, s...), 0)
-		}
+		at := start + uint32(len(texts))
+		texts = append(append(texts, s...), 0)
 		return at
 	}
-	b := append(make([]byte, 0, int(start)+48*len(c.entries)), cacheMagic...)
+	b := append(make([]byte, 0, int(start)+room+4096), cacheMagic...)
 	b = c.append32(b, uint32(len(c.entries)), 0)
 	b = append(b, byte(c.endianness()), 0, 0, 0)
 	b = c.append32(b, 0, 0, 0, 0)
 	for _, e := range c.entries {
-		b = c.append32(b, uint32(e.flags), place(e.name), place(e.path), e.osVersion)
+		path := place(e.path)
+		name := path + uint32(len(e.path)-len(e.name)) // the path ends with the name, usually
+		if !strings.HasSuffix(e.path, e.name) {
+			name = place(e.name)
+		}
+		b = c.append32(b, uint32(e.flags), name, path, e.osVersion)
 		b = c.appendOrder().AppendUint64(b, e.hwcap)
 	}
 	names := make([]uint32, len(c.hwcaps))

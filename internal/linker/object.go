@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -29,41 +30,54 @@ var ErrNotObject = errors.New("not an ELF object")
 // maxTable is the longest table that is read, in bytes.
 const maxTable = 1 << 20
 
-// ReadObject reads the dynamic section and what it refers to (elf(5), and "Symbol Versioning" in the Linux Standard
+// A Reader reads objects. It can be used for many, one at a time: fresh memory for each would take longer than
+// reading it. The zero value is ready for use.
+type Reader struct {
+	file  io.ReaderAt
+	order binary.ByteOrder
+	wide  bool // 64-bit
+	loads []segment
+
+	start, table []byte
+	texts        texts
+}
+
+// Read reads the dynamic section and what it refers to (elf(5), and "Symbol Versioning" in the Linux Standard
 // Base, Core, 10.7), by as few reads as it takes: package debug/elf goes by the section headers, reads all of the
 // string table for each name, and needs 160 µs an object, of which a launch may inject more than a hundred. An
 // object that is linked statically has a machine only.
-func ReadObject(file io.ReaderAt) (*Object, error) {
-	r := reader{file: file}
-	var start [1024]byte
-	n, err := file.ReadAt(start[:], 0)
+func (r *Reader) Read(file io.ReaderAt) (*Object, error) {
+	if r.start == nil {
+		r.start, r.table = make([]byte, 1024), make([]byte, 4096)
+		r.texts.room = make([]byte, partSize)
+	}
+	r.file, r.loads = file, r.loads[:0]
+	n, err := file.ReadAt(r.start, 0)
 	if n < elf.EI_NIDENT {
 		if err == nil || errors.Is(err, io.EOF) {
 			err = ErrNotObject
 		}
 		return nil, err
 	}
-	object, headers, err := r.header(start[:n])
+	object, dynamic, err := r.header(r.start[:n])
 	if err != nil {
 		return nil, err
 	}
-	return object, r.dynamic(object, headers)
-}
-
-type reader struct {
-	file  io.ReaderAt
-	order binary.ByteOrder
-	wide  bool // 64-bit
-	loads []segment
+	return object, r.dynamic(object, dynamic)
 }
 
 // A segment is a program header.
-type segment struct{ kind, offset, address, size uint64 }
+type segment struct {
+	kind                  uint32
+	offset, address, size uint64
+}
 
-func (r *reader) header(start []byte) (*Object, []segment, error) {
+// header reads the ELF header and the program headers, and returns what the former says and where the dynamic section
+// is.
+func (r *Reader) header(start []byte) (object *Object, dynamic segment, err error) {
 	ident := start[:elf.EI_NIDENT]
 	if string(ident[:4]) != elf.ELFMAG {
-		return nil, nil, ErrNotObject
+		return nil, dynamic, ErrNotObject
 	}
 	switch elf.Data(ident[elf.EI_DATA]) {
 	case elf.ELFDATA2LSB:
@@ -71,12 +85,12 @@ func (r *reader) header(start []byte) (*Object, []segment, error) {
 	case elf.ELFDATA2MSB:
 		r.order = binary.BigEndian
 	default:
-		return nil, nil, ErrNotObject
+		return nil, dynamic, ErrNotObject
 	}
 	class := elf.Class(ident[elf.EI_CLASS])
 	r.wide = class == elf.ELFCLASS64
 	if !r.wide && class != elf.ELFCLASS32 {
-		return nil, nil, ErrNotObject
+		return nil, dynamic, ErrNotObject
 	}
 	// Of Elf32_Ehdr and Elf64_Ehdr: where the program headers are, and how many of which size.
 	at, sizes := 28, 42
@@ -84,33 +98,33 @@ func (r *reader) header(start []byte) (*Object, []segment, error) {
 		at, sizes = 32, 54
 	}
 	if len(start) < sizes+4 {
-		return nil, nil, ErrNotObject
+		return nil, dynamic, ErrNotObject
 	}
-	object := &Object{Machine: elf.Machine(r.order.Uint16(start[18:])), Class: class}
+	object = &Object{Machine: elf.Machine(r.order.Uint16(start[18:])), Class: class}
 	offset, size, count := r.word(start[at:]), uint64(r.order.Uint16(start[sizes:])), uint64(r.order.Uint16(start[sizes+2:]))
 	if count > 0 && size < r.either(32, 56) {
-		return nil, nil, ErrNotObject
+		return nil, dynamic, ErrNotObject
 	}
 	table := start
 	if offset > uint64(len(start)) || size*count > uint64(len(start))-offset {
-		var err error
 		if table, err = r.read(offset, size*count); err != nil {
-			return nil, nil, err
+			return nil, dynamic, err
 		}
 		offset = 0
 	}
-	segments := make([]segment, 0, count)
 	for i := range count {
 		s := r.segment(table[offset+i*size:])
-		segments = append(segments, s)
-		if s.kind == uint64(elf.PT_LOAD) {
+		switch elf.ProgType(s.kind) {
+		case elf.PT_LOAD:
 			r.loads = append(r.loads, s)
+		case elf.PT_DYNAMIC:
+			dynamic = s
 		}
 	}
-	return object, segments, nil
+	return object, dynamic, nil
 }
 
-func (r *reader) either(narrow, wide uint64) uint64 {
+func (r *Reader) either(narrow, wide uint64) uint64 {
 	if r.wide {
 		return wide
 	}
@@ -118,7 +132,7 @@ func (r *reader) either(narrow, wide uint64) uint64 {
 }
 
 // word reads an address or an offset.
-func (r *reader) word(b []byte) uint64 {
+func (r *Reader) word(b []byte) uint64 {
 	if r.wide {
 		return r.order.Uint64(b)
 	}
@@ -126,8 +140,8 @@ func (r *reader) word(b []byte) uint64 {
 }
 
 // segment reads an Elf32_Phdr or Elf64_Phdr.
-func (r *reader) segment(b []byte) segment {
-	s := segment{kind: uint64(r.order.Uint32(b))}
+func (r *Reader) segment(b []byte) segment {
+	s := segment{kind: r.order.Uint32(b)}
 	if r.wide {
 		s.offset, s.address, s.size = r.order.Uint64(b[8:]), r.order.Uint64(b[16:]), r.order.Uint64(b[32:])
 	} else {
@@ -136,75 +150,99 @@ func (r *reader) segment(b []byte) segment {
 	return s
 }
 
-func (r *reader) read(offset, size uint64) ([]byte, error) {
-	if size > maxTable || offset > 1<<62 {
+// read reads a table. It is valid until the next one is read.
+func (r *Reader) read(offset, size uint64) ([]byte, error) {
+	if size > maxTable {
 		return nil, ErrNotObject
 	}
-	b := make([]byte, size)
-	if _, err := r.file.ReadAt(b, int64(offset)); err != nil {
-		if errors.Is(err, io.EOF) {
-			err = ErrNotObject
+	if size > uint64(len(r.table)) {
+		r.table = make([]byte, size)
+	}
+	return r.table[:size], r.fill(r.table[:size], offset)
+}
+
+func (r *Reader) fill(b []byte, offset uint64) error {
+	if offset > 1<<62 {
+		return ErrNotObject
+	}
+	_, err := r.file.ReadAt(b, int64(offset))
+	if errors.Is(err, io.EOF) {
+		return ErrNotObject
+	}
+	return err
+}
+
+// place returns where in the file an address of the loaded object is, and how many bytes there are from there.
+func (r *Reader) place(address uint64) (offset, size uint64, err error) {
+	for _, s := range r.loads {
+		if address >= s.address && address-s.address < s.size {
+			return s.offset + (address - s.address), s.size - (address - s.address), nil
 		}
+	}
+	return 0, 0, ErrNotObject
+}
+
+// at reads a table at an address: size bytes of it or, if that is more, all that there is.
+func (r *Reader) at(address, size uint64) ([]byte, error) {
+	offset, all, err := r.place(address)
+	if err != nil {
 		return nil, err
 	}
-	return b, nil
+	return r.read(offset, min(size, all))
 }
 
-// at returns the file's content at an address of the loaded object, size bytes of it or, if that is more, all that there
-// is.
-func (r *reader) at(address, size uint64) ([]byte, error) {
-	for _, s := range r.loads {
-		if address < s.address || address-s.address >= s.size {
-			continue
-		}
-		return r.read(s.offset+(address-s.address), min(size, s.size-(address-s.address)))
-	}
-	return nil, ErrNotObject
-}
-
-// dynamic reads what the dynamic section says.
-func (r *reader) dynamic(object *Object, segments []segment) error {
-	var tags map[elf.DynTag]uint64
-	for _, s := range segments {
-		if s.kind != uint64(elf.PT_DYNAMIC) {
-			continue
-		}
-		table, err := r.read(s.offset, s.size)
-		if err != nil {
-			return err
-		}
-		size := int(r.either(8, 16))
-		tags = make(map[elf.DynTag]uint64, 8)
-		for ; len(table) >= size; table = table[size:] {
-			tag := elf.DynTag(r.word(table))
-			if tag == elf.DT_NULL {
-				break
-			}
-			tags[tag] = r.word(table[size/2:])
-		}
-	}
-	if tags == nil {
+// dynamic reads what the dynamic section says, if there is one.
+func (r *Reader) dynamic(object *Object, dynamic segment) error {
+	if dynamic.size == 0 {
 		return nil
 	}
-	texts := &texts{reader: r, address: tags[elf.DT_STRTAB], size: tags[elf.DT_STRSZ]}
-	var err error
-	if name, ok := tags[elf.DT_SONAME]; ok {
-		object.Name = texts.at(name)
-	}
-	if object.Versions, err = r.needs(tags, texts); err != nil {
+	table, err := r.read(dynamic.offset, dynamic.size)
+	if err != nil {
 		return err
 	}
-	if object.Offers, err = r.offers(tags, texts); err != nil {
+	var name, needs, needCount, offers, offerCount uint64
+	named := false
+	r.texts = texts{reader: r, room: r.texts.room}
+	size := int(r.either(8, 16))
+	for ; len(table) >= size; table = table[size:] {
+		tag, value := elf.DynTag(r.word(table)), r.word(table[size/2:])
+		switch tag {
+		case elf.DT_STRTAB:
+			r.texts.address = value
+		case elf.DT_STRSZ:
+			r.texts.size = value
+		case elf.DT_SONAME:
+			name, named = value, true
+		case elf.DT_VERNEED:
+			needs = value
+		case elf.DT_VERNEEDNUM:
+			needCount = min(value, maxVersions)
+		case elf.DT_VERDEF:
+			offers = value
+		case elf.DT_VERDEFNUM:
+			offerCount = min(value, maxVersions)
+		}
+		if tag == elf.DT_NULL {
+			break
+		}
+	}
+	if named {
+		object.Name = r.texts.at(name)
+	}
+	if err := r.needs(object, needs, needCount); err != nil {
 		return err
 	}
-	return texts.err
+	if err := r.offers(object, offers, offerCount); err != nil {
+		return err
+	}
+	return r.texts.err
 }
 
 // texts is a string table, of which only those parts are read that are looked at: a large library has half a megabyte.
 type texts struct {
-	reader        *reader
+	reader        *Reader
 	address, size uint64
-	part          []byte // what was read last
+	room, part    []byte // part is what was read last
 	begin         uint64 // where it begins in the table
 	err           error
 }
@@ -220,15 +258,22 @@ func (t *texts) at(offset uint64) string {
 	if offset >= t.size || t.err != nil {
 		return ""
 	}
-	if s := text(t.part, offset-t.begin); s != "" && offset >= t.begin {
-		return s
+	if offset >= t.begin {
+		if s := text(t.part, offset-t.begin); s != "" {
+			return s
+		}
 	}
 	// The names of versions are at the end of the table, close to each other.
 	t.begin = 0
 	if t.size > partSize {
 		t.begin = min(offset, max(offset+longestText, partSize)-partSize)
 	}
-	if t.part, t.err = t.reader.at(t.address+t.begin, min(partSize, t.size-t.begin)); t.err != nil {
+	place, all, err := t.reader.place(t.address + t.begin)
+	if err == nil {
+		t.part = t.room[:min(partSize, t.size-t.begin, all)]
+		err = t.reader.fill(t.part, place)
+	}
+	if t.err = err; err != nil {
 		return ""
 	}
 	return text(t.part, offset-t.begin)
@@ -253,23 +298,22 @@ const maxVersions = 4096
 const versionTable = 64 << 10
 
 // needs reads the list of Elf_Verneed, each with its list of Elf_Vernaux.
-func (r *reader) needs(tags map[elf.DynTag]uint64, texts *texts) (needs []Version, err error) {
-	if tags[elf.DT_VERNEEDNUM] == 0 {
-		return nil, nil
+func (r *Reader) needs(object *Object, address, count uint64) error {
+	if count == 0 {
+		return nil
 	}
-	table, err := r.at(tags[elf.DT_VERNEED], min(versionTable, tags[elf.DT_VERNEEDNUM]*1024))
+	table, err := r.at(address, min(versionTable, count*1024))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	at := uint64(0)
-	for range min(tags[elf.DT_VERNEEDNUM], maxVersions) {
-		if at+16 > uint64(len(table)) {
-			break
-		}
+	for ; count > 0 && at+16 <= uint64(len(table)); count-- {
 		entry := table[at:]
-		count, of := r.order.Uint16(entry[2:]), texts.at(uint64(r.order.Uint32(entry[4:])))
-		for aux := at + uint64(r.order.Uint32(entry[8:])); count > 0 && len(needs) < maxVersions && aux+16 <= uint64(len(table)); count-- {
-			needs = append(needs, Version{of, texts.at(uint64(r.order.Uint32(table[aux+8:])))})
+		of := r.texts.at(uint64(r.order.Uint32(entry[4:])))
+		aux := at + uint64(r.order.Uint32(entry[8:]))
+		object.Versions = slices.Grow(object.Versions, int(min(r.order.Uint16(entry[2:]), 16)))
+		for left := r.order.Uint16(entry[2:]); left > 0 && len(object.Versions) < maxVersions && aux+16 <= uint64(len(table)); left-- {
+			object.Versions = append(object.Versions, Version{of, r.texts.at(uint64(r.order.Uint32(table[aux+8:])))})
 			next := uint64(r.order.Uint32(table[aux+12:]))
 			if next == 0 {
 				break
@@ -282,26 +326,23 @@ func (r *reader) needs(tags map[elf.DynTag]uint64, texts *texts) (needs []Versio
 		}
 		at += next
 	}
-	return needs, nil
+	return nil
 }
 
 // offers reads the list of Elf_Verdef, each with its name in the first of its Elf_Verdaux.
-func (r *reader) offers(tags map[elf.DynTag]uint64, texts *texts) (offers []string, err error) {
-	if tags[elf.DT_VERDEFNUM] == 0 {
-		return nil, nil
+func (r *Reader) offers(object *Object, address, count uint64) error {
+	if count == 0 {
+		return nil
 	}
-	table, err := r.at(tags[elf.DT_VERDEF], min(versionTable, tags[elf.DT_VERDEFNUM]*64))
+	table, err := r.at(address, min(versionTable, count*64))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	at := uint64(0)
-	for range min(tags[elf.DT_VERDEFNUM], maxVersions) {
-		if at+20 > uint64(len(table)) {
-			break
-		}
+	for ; count > 0 && at+20 <= uint64(len(table)); count-- {
 		entry := table[at:]
 		if aux := at + uint64(r.order.Uint32(entry[12:])); aux+8 <= uint64(len(table)) {
-			offers = append(offers, texts.at(uint64(r.order.Uint32(table[aux:]))))
+			object.Offers = append(object.Offers, r.texts.at(uint64(r.order.Uint32(table[aux:]))))
 		}
 		next := uint64(r.order.Uint32(entry[16:]))
 		if next == 0 {
@@ -309,7 +350,7 @@ func (r *reader) offers(tags map[elf.DynTag]uint64, texts *texts) (offers []stri
 		}
 		at += next
 	}
-	return offers, nil
+	return nil
 }
 
 // Companion says whether the image's processor also runs objects of the machine: its own, or the 32-bit one of the

@@ -44,8 +44,9 @@ func objects(t *testing.T, f func(path string, file *os.File, oracle *elf.File))
 
 // Every object of this machine is read as package debug/elf reads it.
 func TestReadObject(t *testing.T) {
+	var reader Reader
 	objects(t, func(path string, file *os.File, oracle *elf.File) {
-		got, err := ReadObject(file)
+		got, err := reader.Read(file)
 		if err != nil {
 			t.Errorf("%s: %v", path, err)
 			return
@@ -83,6 +84,7 @@ func TestReadObject(t *testing.T) {
 
 // A damaged object is an error or a wrong answer, and never a panic, a hang or a lot of memory.
 func TestDamagedObjects(t *testing.T) {
+	var reader Reader
 	data, err := os.ReadFile("/proc/self/exe")
 	if err != nil {
 		t.Fatal(err)
@@ -100,13 +102,13 @@ func TestDamagedObjects(t *testing.T) {
 		random := rand.New(rand.NewPCG(1, 2))
 		for range 20_000 {
 			damaged := bytes.NewReader(mutate(random, data[:min(len(data), 1024)], data))
-			if object, err := ReadObject(damaged); err == nil {
+			if object, err := reader.Read(damaged); err == nil {
 				(&Libc{[]string{"GLIBC_2.2.5"}}).Lacks(object)
 			}
 		}
 	}
 	for _, data := range [][]byte{nil, []byte("\x7fELF"), data[:16], data[:63], bytes.Repeat([]byte{0xff}, 4096), []byte("#!/bin/sh\nexec true\n")} {
-		if _, err := ReadObject(bytes.NewReader(data)); !errors.Is(err, ErrNotObject) {
+		if _, err := reader.Read(bytes.NewReader(data)); !errors.Is(err, ErrNotObject) {
 			t.Errorf("%.20q: %v", data, err)
 		}
 	}

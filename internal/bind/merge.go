@@ -44,6 +44,13 @@ type linkDirectory struct {
 // A link is a symbolic link that is to be made.
 type link struct{ name, target string }
 
+func (m *OpenMount) close() {
+	if m.handle >= 0 {
+		m.handle.Close()
+		m.handle = -1
+	}
+}
+
 func (m *OpenMount) isLink() bool { return m.Kind == Symlink || m.file != "" }
 
 // spread takes the links out of the mounts and adds the mounts that they need. Where an earlier mount covers the place
@@ -130,12 +137,14 @@ func (m *merger) link(mount *OpenMount) error {
 	case mount.Kind == Symlink:
 		d.set(link{name, mount.Source})
 	case m.covers(d) || parent == "/":
+		mount.close()
 		mount.Merge, mount.file = false, ""
 		if err := mount.open(nil); err != nil {
 			return message.Wrap(err, "can't bind: can't open source: %s", mount.Source)
 		}
 		m.add(*mount)
 	default:
+		mount.close()
 		d.set(link{name, m.place + "/host" + mount.file})
 		if n := len(m.parents); n == 0 || m.parents[n-1] != parent {
 			m.parents = append(m.parents, parent)

@@ -50,7 +50,10 @@ func (s *skeleton) close() {
 }
 
 func (s *skeleton) add(p point) error {
-	at := strings.Trim(strings.TrimPrefix(p.resolved(), s.inside), "/")
+	at := p.rest
+	if p.ancestor != s.inside {
+		at = strings.Trim(strings.TrimPrefix(p.resolved(), s.inside), "/")
+	}
 	if p.kind == isDirectory {
 		_, err := s.directory(at)
 		return err

@@ -68,11 +68,12 @@ func (t *Tree) shown(inside string) string { return path.Join(t.path, inside) }
 // the error, and returns the one to give up with, or nil. Without failed, it is the error that Open returns.
 func Open(mounts []Mount, failed func(Mount, *message.Error) error) ([]OpenMount, error) {
 	opened := make([]OpenMount, 0, len(mounts))
-	parents := map[string]string{}
+	var sources sources
+	defer sources.close()
 	for _, m := range mounts {
-		o := OpenMount{Mount: m}
+		o := OpenMount{Mount: m, handle: -1}
 		if m.Kind == Host {
-			err := o.open(parents)
+			err := o.open(&sources)
 			switch {
 			case err == nil:
 			case m.Need.is(SourceOptional):
@@ -105,51 +106,29 @@ func noSource(m Mount, err error) *message.Error {
 // An OpenMount is a mount whose source is open.
 type OpenMount struct {
 	Mount
-	handle   kernel.FD
-	file     string // of what is to be merged, the path of the source without symbolic links, in place of the handle
-	regular  bool   // the source is a regular file; known where Merge was asked for
-	resolved string // where the mount point was made; "" if it was there
+	handle   kernel.FD // -1 if there is none
+	file     string    // of what is to be merged, the path of the source without symbolic links
+	regular  bool      // of what is to be merged: it is a regular file
+	resolved string    // where the mount point was made; "" if it was there
 }
 
-// open opens the source. Of files to be merged there may be more than descriptors, so they are but found; parents
-// are the directories that have been resolved already.
-func (m *OpenMount) open(parents map[string]string) (err error) {
-	if !m.Merge {
-		m.handle, err = kernel.Handle(kernel.CWD, m.Source)
-		return err
-	}
-	st, err := kernel.LinkStat(kernel.CWD, m.Source)
-	if err != nil {
-		return err
-	}
-	directory, name := path.Split(m.Source)
-	if parent, ok := parents[directory]; ok && !st.IsSymlink() && !st.IsDir() {
-		m.file, m.regular = path.Join(parent, name), st.IsRegular()
+func (m *OpenMount) open(sources *sources) (err error) {
+	if m.Merge && sources.find(m) {
 		return nil
 	}
-	if m.handle, err = kernel.Handle(kernel.CWD, m.Source); err != nil {
+	m.handle, err = kernel.Handle(kernel.CWD, m.Source)
+	if err != nil || !m.Merge {
 		return err
 	}
-	symlink := st.IsSymlink()
-	if st, err = m.handle.Stat(); err != nil || st.IsDir() {
+	st, err := m.handle.Stat()
+	if err != nil || st.IsDir() {
 		return err
 	}
 	m.regular = st.IsRegular()
 	m.file, err = m.handle.Name()
 	m.handle.Close()
-	if !symlink {
-		parents[directory] = path.Dir(m.file)
-	}
+	m.handle = -1
 	return err
-}
-
-// RegularFile returns the path of the source, without symbolic links, if it is a regular file that is to be merged;
-// else "".
-func (m OpenMount) RegularFile() string {
-	if !m.regular {
-		return ""
-	}
-	return m.file
 }
 
 // point returns the path at which the mount point is to be found.

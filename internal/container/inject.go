@@ -105,7 +105,8 @@ func (i *injection) files(s *stage) error {
 	i.image = i.readImageLinker(s.tree.Root(), s.log)
 	s.mounts = slices.Grow(s.mounts, 2*len(i.sources))
 	i.libraries = make([]library, 0, len(i.sources))
-	for _, m := range i.sources {
+	for n := range i.sources {
+		m := &i.sources[n]
 		useful, err := i.isUseful(m, s.log)
 		if err != nil {
 			return err
@@ -116,7 +117,7 @@ func (i *injection) files(s *stage) error {
 			continue
 		}
 		i.placed[m.Destination] = true
-		s.mounts = append(s.mounts, m)
+		s.mounts = append(s.mounts, *m)
 	}
 	if i.Links {
 		return i.linkNames(s)
@@ -125,7 +126,7 @@ func (i *injection) files(s *stage) error {
 }
 
 // isUseful looks at libraries and programs, whether they can work in the image, and takes note of libraries.
-func (i *injection) isUseful(m bind.OpenMount, log *message.Log) (bool, error) {
+func (i *injection) isUseful(m *bind.OpenMount, log *message.Log) (bool, error) {
 	if m.Kind == bind.Symlink {
 		target := m.Source
 		if !strings.HasPrefix(target, "/") {
@@ -133,11 +134,14 @@ func (i *injection) isUseful(m bind.OpenMount, log *message.Log) (bool, error) {
 		}
 		return !i.skipped[path.Clean(target)], nil
 	}
-	file := m.RegularFile()
-	if file == "" || !isLibrary(m.Destination) && !isProgram(m.Destination) {
+	if !isLibrary(m.Destination) && !isProgram(m.Destination) {
 		return true, nil
 	}
-	object, err := i.readObject(file)
+	file, path := m.TakeFile()
+	if path == "" {
+		return true, nil
+	}
+	object, err := i.readObject(file, path)
 	switch {
 	case errors.Is(err, linker.ErrNotObject): // a linker script, or a shell script
 		return true, nil
@@ -160,10 +164,12 @@ func isLibrary(p string) bool {
 
 func isProgram(p string) bool { return strings.HasSuffix(path.Dir(p), "bin") }
 
-func (i *injection) readObject(file string) (*linker.Object, error) {
-	fd, err := kernel.OpenFile(file)
-	if err != nil {
-		return nil, err
+// readObject reads the object at a path, which may be open already.
+func (i *injection) readObject(fd kernel.FD, path string) (object *linker.Object, err error) {
+	if fd < 0 {
+		if fd, err = kernel.OpenFile(path); err != nil {
+			return nil, err
+		}
 	}
 	defer fd.Close()
 	return i.reader.Read(fd)
@@ -249,7 +255,7 @@ func (i *injection) librariesOfDirectories(log *message.Log) (libraries []linker
 				log.Verbose("can't read: %s: %s", directory, message.Reason(err))
 			}
 			for _, name := range names {
-				object, err := i.readObject(path.Join(directory, name))
+				object, err := i.readObject(-1, path.Join(directory, name))
 				if err == nil && isLibrary(name) && i.image.cannotUse(object) == "" {
 					libraries = append(libraries, linker.Library{Name: name, Path: path.Join(folder, name), Machine: object.Machine})
 				}

@@ -17,6 +17,11 @@ func OpenFile(path string) (FD, error) {
 	return open(CWD, path, unix.O_RDONLY|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
 }
 
+// OpenPlainFile opens a file in dir for reading if it is not a symbolic link.
+func OpenPlainFile(dir FD, name string) (FD, error) {
+	return open(dir, name, unix.O_RDONLY|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
+}
+
 // ReadAt fills p from the file, as [io.ReaderAt] does, however little the kernel gives at a time.
 func (fd FD) ReadAt(p []byte, offset int64) (n int, err error) {
 	for n < len(p) {

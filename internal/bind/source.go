@@ -1,0 +1,79 @@
+package bind
+
+import (
+	"path"
+	"strings"
+
+	"ch-run/internal/kernel"
+)
+
+// sources finds files that are to be merged, of which there may be hundreds in few directories: at the cost of one
+// lookup each, and of one descriptor.
+type sources struct {
+	directory string // the one looked at last, as mounts have it
+	path      string // without symbolic links
+	handle    kernel.FD
+	files     int // how many are open
+}
+
+// maxOpenFiles is how many of the files stay open for who wants to look at them. There may be more of them than
+// descriptors.
+const maxOpenFiles = 512
+
+// find opens the source if it is a regular file that can be read, and not a symbolic link. Others need more care.
+func (s *sources) find(m *OpenMount) bool {
+	directory, name := path.Split(m.Source)
+	if strings.HasPrefix(directory, "/dev/") || !s.enter(directory) {
+		return false
+	}
+	fd, err := kernel.OpenPlainFile(s.handle, name)
+	if err != nil {
+		return false
+	}
+	if st, err := fd.Stat(); err != nil || !st.IsRegular() {
+		fd.Close()
+		return false
+	}
+	m.file, m.regular = s.path+"/"+name, true
+	if s.files++; s.files > maxOpenFiles {
+		fd.Close()
+		return true
+	}
+	m.handle = fd
+	return true
+}
+
+func (s *sources) enter(directory string) bool {
+	if directory == s.directory && directory != "" {
+		return true
+	}
+	s.close()
+	handle, err := kernel.DirectoryHandle(kernel.CWD, directory)
+	if err != nil {
+		return false
+	}
+	name, err := handle.Name()
+	if err != nil || name == "/" {
+		handle.Close()
+		return false
+	}
+	s.directory, s.path, s.handle = directory, name, handle
+	return true
+}
+
+func (s *sources) close() {
+	if s.directory != "" {
+		s.handle.Close()
+		s.directory = ""
+	}
+}
+
+// TakeFile returns what there is of a regular file that is to be merged: its path, without symbolic links, and if it is
+// open for reading, that. The caller closes it. For others, path is "".
+func (m *OpenMount) TakeFile() (fd kernel.FD, path string) {
+	if !m.regular {
+		return -1, ""
+	}
+	fd, m.handle = m.handle, -1
+	return fd, m.file
+}

@@ -150,7 +150,10 @@ func (d *Devices) addNode(n *specs.DeviceNode, mounts *placed) {
 // addMount notes a mount. What type it gives counts only where the options do not say that it is a bind mount:
 // there are generators that give the type of the file.
 func (d *Devices) addMount(m *specs.Mount, mounts *placed) {
-	destination := path.Clean(m.ContainerPath)
+	destination := m.ContainerPath
+	if !strings.Contains(destination, "..") { // which is resolved in the image, or refused
+		destination = path.Clean(destination)
+	}
 	bound := slices.Contains(m.Options, "bind") || slices.Contains(m.Options, "rbind")
 	switch {
 	case bound, m.Type == "", m.Type == "bind", m.Type == "none":

@@ -86,7 +86,7 @@ func (i *injection) open(log *message.Log) error {
 	var err error
 	i.sources, err = bind.Open(i.Mounts, func(m bind.Mount, why *message.Error) error {
 		i.skipped[m.Destination] = true
-		if !i.Strict && isTransient(m.Source) {
+		if !i.Strict && isTransient(m.Source) && !isLibrary(m.Source) {
 			log.Verbose("device: %v", why)
 			return nil
 		}

@@ -25,7 +25,7 @@ func objects(t *testing.T, f func(path string, file *os.File, oracle *elf.File))
 			if err != nil {
 				return nil
 			}
-			defer file.Close()
+			defer func() { _ = file.Close() }()
 			oracle, err := elf.NewFile(file)
 			if err != nil {
 				return nil

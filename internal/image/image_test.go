@@ -178,7 +178,7 @@ func TestFindFIFOWithWriter(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = writer.Close() }()
-	if _, err := Find("fifo", directory+"/storage", Access{}); err == nil || !strings.HasPrefix(err.Error(), "can't open: fifo: ") {
+	if _, err := Find("fifo", directory+"/storage", Access{}); err == nil || !strings.HasPrefix(err.Error(), "can't open SquashFS: fifo: not a regular file") {
 		t.Errorf("%v, want an error rather than a wait", err)
 	}
 }

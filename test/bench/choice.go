@@ -9,11 +9,12 @@ import (
 )
 
 // groups are the parts that -only chooses from, in the order in which they are measured.
-var groups = []string{"directory", "join", "launch", "find", "stat", "read", "import", "fio", "slow", "compressors"}
+var groups = []string{"directory", "device", "join", "launch", "find", "stat", "read", "import", "fio", "slow", "compressors"}
 
 // A choice is what the user wants measured.
 type choice struct {
 	binary      string // ch-run
+	before      string // an earlier one, or ""
 	launches    int
 	rounds      int
 	groups      []string
@@ -24,6 +25,7 @@ type choice struct {
 func parseChoice() (choice, error) {
 	var c choice
 	flag.StringVar(&c.binary, "binary", "bin/ch-run", "measure this `executable`")
+	flag.StringVar(&c.before, "before", "", "compare launches without devices with an earlier `executable`")
 	flag.IntVar(&c.launches, "n", 400, "launch from a directory this `number` of times, and from images a quarter of it")
 	flag.IntVar(&c.rounds, "rounds", 5, "do everything else this `number` of times")
 	only := flag.String("only", "", "measure only these `groups`: "+strings.Join(groups, ","))

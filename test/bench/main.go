@@ -3,7 +3,7 @@
 // runs it, in the root of the repository; "make bench BENCH=-help" lists the options.
 //
 // First come launches from a directory: single ones, what each Go package adds to the start, and many at
-// the same time. Then, peers that share one container, until all of them run. Then, for each compressor, launches from a SquashFS image, and a table of work in the
+// the same time. Then, launches with the libraries of a device. Then, peers that share one container, until all of them run. Then, for each compressor, launches from a SquashFS image, and a table of work in the
 // container: with the image served by ch-run, mounted by squashfuse_ll, and mounted by the kernel. Then,
 // what of this reaches its goal, and figures that help to choose a compressor.
 //
@@ -119,6 +119,11 @@ func measureDirectory(ctx context.Context, l launcher, in inputs, launches int) 
 func (s stage) measure(ctx context.Context, chosen choice) error {
 	all := results{}
 	launches := chosen.launches / 4
+	if chosen.wants("device") {
+		if err := s.measureDevices(ctx, chosen.before, chosen.launches); err != nil {
+			return err
+		}
+	}
 	if chosen.wants("join") {
 		if err := s.measureJoin(ctx, chosen.compressors, chosen.launches); err != nil {
 			return err

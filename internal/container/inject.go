@@ -1,7 +1,6 @@
 package container
 
 import (
-	"debug/elf"
 	"errors"
 	"path"
 	"runtime"
@@ -298,7 +297,7 @@ const linkerCacheFile = "/etc/ld.so.cache"
 
 // An imageLinker is what an image has for programs that are linked dynamically.
 type imageLinker struct {
-	machine elf.Machine
+	machine linker.Machine
 	libc    *linker.Libc  // nil: none of GNU
 	cache   *linker.Cache // nil: none
 }
@@ -307,8 +306,8 @@ type imageLinker struct {
 // processor would find its own C library there is not looked into.
 func (i imageLinker) cannotUse(object *linker.Object) string {
 	switch {
-	case !linker.Companion(object.Machine, i.machine):
-		return "it is for " + linker.MachineName(object.Machine) + ", and the image for " + linker.MachineName(i.machine)
+	case !object.Machine.Companion(i.machine):
+		return "it is for " + object.Machine.String() + ", and the image for " + i.machine.String()
 	case object.Machine != i.machine:
 		return ""
 	}
@@ -333,7 +332,7 @@ func (i *injection) readImageLinker(root kernel.FD, log *message.Log) (found ima
 	}
 	var candidates []string
 	if found.cache != nil {
-		candidates = append(candidates, found.cache.Lookup(linker.LibcName, found.machine), found.cache.Lookup(linker.LibcName, elf.EM_NONE))
+		candidates = append(candidates, found.cache.Lookup(linker.LibcName, found.machine), found.cache.Lookup(linker.LibcName, linker.AnyMachine))
 	}
 	for _, folder := range [...]string{"/lib/x86_64-linux-gnu", "/lib/aarch64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib"} {
 		candidates = append(candidates, path.Join(folder, linker.LibcName))
@@ -354,11 +353,11 @@ func (i *injection) readImageLinker(root kernel.FD, log *message.Log) (found ima
 	return found
 }
 
-func machineOf(architecture string) elf.Machine {
+func machineOf(architecture string) linker.Machine {
 	if architecture == "arm64" {
-		return elf.EM_AARCH64
+		return linker.AArch64
 	}
-	return elf.EM_X86_64
+	return linker.X8664
 }
 
 // openInRoot opens a regular file of the image, which is not trusted: not a FIFO, of which reading may never end.

@@ -3,7 +3,6 @@ package linker
 import (
 	"bytes"
 	"cmp"
-	"debug/elf"
 	"encoding/binary"
 	"errors"
 	"slices"
@@ -140,9 +139,9 @@ func (c *Cache) checkHwcaps() error {
 
 // Lookup returns the path of the first object of that name and machine, as the dynamic linker prefers it on any
 // processor; "" if there is none.
-func (c *Cache) Lookup(name string, machine elf.Machine) string {
+func (c *Cache) Lookup(name string, machine Machine) string {
 	for _, e := range c.entries {
-		if e.name == name && e.hwcap == 0 && (machine == elf.EM_NONE || e.flags == entryFlags(machine)) {
+		if e.name == name && e.hwcap == 0 && (machine == AnyMachine || e.flags == entryFlags(machine)) {
 			return e.path
 		}
 	}
@@ -151,16 +150,16 @@ func (c *Cache) Lookup(name string, machine elf.Machine) string {
 
 // entryFlags are what an entry for an object of the GNU C library 2 says of its machine; 0 for a machine that is not
 // known here.
-func entryFlags(machine elf.Machine) int32 {
+func entryFlags(machine Machine) int32 {
 	const libc6 = 3
 	switch machine {
-	case elf.EM_X86_64:
+	case X8664:
 		return 0x0300 | libc6
-	case elf.EM_AARCH64:
+	case AArch64:
 		return 0x0a00 | libc6
-	case elf.EM_ARM:
+	case ARM:
 		return 0x0900 | libc6 // with the hard-float ABI
-	case elf.EM_386:
+	case I386:
 		return libc6
 	}
 	return 0
@@ -169,7 +168,7 @@ func entryFlags(machine elf.Machine) int32 {
 // A Library is an object that is to be found by its name.
 type Library struct {
 	Name, Path string
-	Machine    elf.Machine
+	Machine    Machine
 }
 
 // Add makes the linker find the libraries, the first of a name, before others that are in the cache already.
@@ -189,14 +188,14 @@ func (c *Cache) Add(libraries []Library) {
 	c.entries = append(fresh, kept...)
 }
 
-// machineOf returns the machine that entries with these flags are for; EM_NONE for others.
-func machineOf(flags int32) elf.Machine {
-	for _, m := range [...]elf.Machine{elf.EM_X86_64, elf.EM_AARCH64, elf.EM_ARM, elf.EM_386} {
+// machineOf returns the machine that entries with these flags are for; AnyMachine for others.
+func machineOf(flags int32) Machine {
+	for _, m := range [...]Machine{X8664, AArch64, ARM, I386} {
 		if entryFlags(m) == flags {
 			return m
 		}
 	}
-	return elf.EM_NONE
+	return AnyMachine
 }
 
 // Bytes returns the content of the cache file.

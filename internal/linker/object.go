@@ -4,18 +4,16 @@ package linker
 
 import (
 	"bytes"
-	"debug/elf"
 	"encoding/binary"
 	"errors"
 	"io"
 	"slices"
-	"strings"
 )
 
 // An Object is what an ELF file says to the dynamic linker.
 type Object struct {
-	Machine  elf.Machine
-	Class    elf.Class
+	Machine  Machine
+	Wide     bool      // 64-bit
 	Name     string    // its own, DT_SONAME; "" if it has none
 	Versions []Version // what it needs
 	Offers   []string  // the versions that it defines
@@ -53,7 +51,7 @@ func (r *Reader) Read(file io.ReaderAt) (*Object, error) {
 	}
 	r.file, r.loads = file, r.loads[:0]
 	n, err := file.ReadAt(r.start, 0)
-	if n < elf.EI_NIDENT {
+	if n < identSize {
 		if err == nil || errors.Is(err, io.EOF) {
 			err = ErrNotObject
 		}
@@ -75,21 +73,21 @@ type segment struct {
 // header reads the ELF header and the program headers, and returns what the former says and where the dynamic section
 // is.
 func (r *Reader) header(start []byte) (object *Object, dynamic segment, err error) {
-	ident := start[:elf.EI_NIDENT]
-	if string(ident[:4]) != elf.ELFMAG {
+	ident := start[:identSize]
+	if string(ident[:4]) != elfMagic {
 		return nil, dynamic, ErrNotObject
 	}
-	switch elf.Data(ident[elf.EI_DATA]) {
-	case elf.ELFDATA2LSB:
+	switch ident[identData] {
+	case dataLSB:
 		r.order = binary.LittleEndian
-	case elf.ELFDATA2MSB:
+	case dataMSB:
 		r.order = binary.BigEndian
 	default:
 		return nil, dynamic, ErrNotObject
 	}
-	class := elf.Class(ident[elf.EI_CLASS])
-	r.wide = class == elf.ELFCLASS64
-	if !r.wide && class != elf.ELFCLASS32 {
+	class := ident[identClass]
+	r.wide = class == class64
+	if !r.wide && class != class32 {
 		return nil, dynamic, ErrNotObject
 	}
 	// Of Elf32_Ehdr and Elf64_Ehdr: where the program headers are, and how many of which size.
@@ -100,7 +98,7 @@ func (r *Reader) header(start []byte) (object *Object, dynamic segment, err erro
 	if len(start) < sizes+4 {
 		return nil, dynamic, ErrNotObject
 	}
-	object = &Object{Machine: elf.Machine(r.order.Uint16(start[18:])), Class: class}
+	object = &Object{Machine: Machine(r.order.Uint16(start[18:])), Wide: r.wide}
 	offset, size, count := r.word(start[at:]), uint64(r.order.Uint16(start[sizes:])), uint64(r.order.Uint16(start[sizes+2:]))
 	if count > 0 && size < r.either(32, 56) {
 		return nil, dynamic, ErrNotObject
@@ -114,10 +112,10 @@ func (r *Reader) header(start []byte) (object *Object, dynamic segment, err erro
 	}
 	for i := range count {
 		s := r.segment(table[offset+i*size:])
-		switch elf.ProgType(s.kind) {
-		case elf.PT_LOAD:
+		switch s.kind {
+		case typeLoad:
 			r.loads = append(r.loads, s)
-		case elf.PT_DYNAMIC:
+		case typeDynamic:
 			dynamic = s
 		}
 	}
@@ -205,24 +203,24 @@ func (r *Reader) dynamic(object *Object, dynamic segment) error {
 	r.texts = texts{reader: r, room: r.texts.room}
 	size := int(r.either(8, 16))
 	for ; len(table) >= size; table = table[size:] {
-		tag, value := elf.DynTag(r.word(table)), r.word(table[size/2:])
+		tag, value := r.word(table), r.word(table[size/2:])
 		switch tag {
-		case elf.DT_STRTAB:
+		case tagTexts:
 			r.texts.address = value
-		case elf.DT_STRSZ:
+		case tagTextsSize:
 			r.texts.size = value
-		case elf.DT_SONAME:
+		case tagName:
 			name, named = value, true
-		case elf.DT_VERNEED:
+		case tagVersions:
 			needs = value
-		case elf.DT_VERNEEDNUM:
+		case tagVersionsNumber:
 			needCount = min(value, maxVersions)
-		case elf.DT_VERDEF:
+		case tagOffers:
 			offers = value
-		case elf.DT_VERDEFNUM:
+		case tagOffersNumber:
 			offerCount = min(value, maxVersions)
 		}
-		if tag == elf.DT_NULL {
+		if tag == tagNull {
 			break
 		}
 	}
@@ -351,23 +349,4 @@ func (r *Reader) offers(object *Object, address, count uint64) error {
 		at += next
 	}
 	return nil
-}
-
-// Companion says whether the image's processor also runs objects of the machine: its own, or the 32-bit one of the
-// same family.
-func Companion(machine, ofImage elf.Machine) bool {
-	return machine == ofImage || machine == elf.EM_386 && ofImage == elf.EM_X86_64 || machine == elf.EM_ARM && ofImage == elf.EM_AARCH64
-}
-
-// MachineName names a machine as uname(1) does.
-func MachineName(m elf.Machine) string {
-	switch m {
-	case elf.EM_X86_64:
-		return "x86_64"
-	case elf.EM_AARCH64:
-		return "aarch64"
-	case elf.EM_386:
-		return "i386"
-	}
-	return strings.ToLower(strings.TrimPrefix(m.String(), "EM_"))
 }

@@ -51,8 +51,8 @@ func TestReadObject(t *testing.T) {
 			t.Errorf("%s: %v", path, err)
 			return
 		}
-		if got.Machine != oracle.Machine || got.Class != oracle.Class {
-			t.Errorf("%s: %v %v", path, got.Machine, got.Class)
+		if elf.Machine(got.Machine) != oracle.Machine || got.Wide != (oracle.Class == elf.ELFCLASS64) {
+			t.Errorf("%s: %v %v", path, got.Machine, got.Wide)
 		}
 		name := ""
 		if names, _ := oracle.DynString(elf.DT_SONAME); len(names) > 0 {
@@ -159,13 +159,13 @@ func TestLacks(t *testing.T) {
 
 func TestCompanion(t *testing.T) {
 	for _, c := range []struct {
-		machine, image elf.Machine
+		machine, image Machine
 		want           bool
 	}{
-		{elf.EM_X86_64, elf.EM_X86_64, true}, {elf.EM_386, elf.EM_X86_64, true}, {elf.EM_ARM, elf.EM_AARCH64, true},
-		{elf.EM_X86_64, elf.EM_386, false}, {elf.EM_AARCH64, elf.EM_X86_64, false}, {elf.EM_ARM, elf.EM_X86_64, false},
+		{X8664, X8664, true}, {I386, X8664, true}, {ARM, AArch64, true},
+		{X8664, I386, false}, {AArch64, X8664, false}, {ARM, X8664, false},
 	} {
-		if got := Companion(c.machine, c.image); got != c.want {
+		if got := c.machine.Companion(c.image); got != c.want {
 			t.Errorf("%v on %v: %v", c.machine, c.image, got)
 		}
 	}

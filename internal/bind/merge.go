@@ -23,8 +23,9 @@ var places = [...]string{"/run/ch-run", "/opt/ch-run", "/ch-run"}
 type merger struct {
 	tree        *Tree
 	place       string
-	solid       []OpenMount // the mounts that are no links, so far
-	landings    []string    // where they will be; "" if not yet known
+	solid       []OpenMount     // the mounts that are no links, so far
+	landings    []string        // where they will be; "" if not yet known
+	exact       map[string]bool // the landings that are known
 	directories []*linkDirectory
 	byPath      map[string]*linkDirectory
 	parents     []string // directories of the host
@@ -56,7 +57,7 @@ func (m *OpenMount) isLink() bool { return m.Kind == Symlink || m.file != "" }
 // spread takes the links out of the mounts and adds the mounts that they need. Where an earlier mount covers the place
 // of a link, that would be made in a directory of the host; there, a file to be merged gets a mount of its own.
 func (t *Tree) spread(mounts []OpenMount) ([]OpenMount, *merger, error) {
-	m := &merger{tree: t, byPath: map[string]*linkDirectory{}}
+	m := &merger{tree: t, byPath: map[string]*linkDirectory{}, exact: map[string]bool{}}
 	for i := range mounts {
 		if mounts[i].isLink() {
 			m.most++
@@ -132,11 +133,12 @@ func (m *merger) link(mount *OpenMount) error {
 	if err != nil {
 		return err
 	}
+	covered := m.covers(d) || m.exact[path.Join(d.resolved(), name)]
 	switch parent := path.Dir(mount.file); {
-	case m.covers(d) && mount.Kind == Symlink:
+	case covered && mount.Kind == Symlink:
 	case mount.Kind == Symlink:
 		d.set(link{name, mount.Source})
-	case m.covers(d) || parent == "/":
+	case covered || parent == "/":
 		mount.close()
 		mount.Merge, mount.file = false, ""
 		if err := mount.open(nil); err != nil {
@@ -189,6 +191,9 @@ func (m *merger) directory(destination string) (*linkDirectory, string, error) {
 func (m *merger) covers(d *linkDirectory) bool {
 	if !d.covered {
 		d.covered = m.tree.covered(d.point, m.solid[d.checked:], m.landings[d.checked:])
+		for _, landing := range m.landings[d.checked:] {
+			m.exact[landing] = true
+		}
 		d.checked = len(m.solid)
 	}
 	return d.covered

@@ -14,9 +14,10 @@ type sources struct {
 	path      string // without symbolic links
 	handle    kernel.FD
 	files     int // how many are open
+	most      int // how many may be
 }
 
-// maxOpenFiles is how many of the files stay open for who wants to look at them. There may be more of them than
+// maxOpenFiles is how many of the files stay open for who wants to look at them, if there are four times as many
 // descriptors.
 const maxOpenFiles = 512
 
@@ -35,7 +36,10 @@ func (s *sources) find(m *OpenMount) bool {
 		return false
 	}
 	m.file, m.regular = s.path+"/"+name, true
-	if s.files++; s.files > maxOpenFiles {
+	if s.most == 0 {
+		s.most = 1 + min(maxOpenFiles, kernel.FileLimit()/4)
+	}
+	if s.files++; s.files >= s.most {
 		fd.Close()
 		return true
 	}

@@ -164,6 +164,9 @@ func (t *Tree) Mount(mounts []OpenMount, log *message.Log) error {
 			return err
 		}
 		if len(t.mounted) == before {
+			if m.Need.is(Create) {
+				log.Warning("can't bind %s at %s: the directory is the host's", m.Source, m.Destination)
+			}
 			log.Debug("not in the image: %s", m.Destination)
 			continue
 		}
@@ -183,6 +186,9 @@ func (t *Tree) mount(m OpenMount) error {
 	if errors.Is(err, syscall.ENOENT) && m.Need.is(Create) {
 		point, err = t.makeLate(m)
 		var e *message.Error
+		if errors.As(err, &e) && m.Need.is(DestinationOptional) {
+			return nil
+		}
 		if errors.As(err, &e) {
 			return err
 		}

@@ -78,6 +78,9 @@ func (i *injection) open(log *message.Log) error {
 		}
 	}
 	for n := range i.Mounts {
+		if !i.Strict {
+			i.Mounts[n].Need |= bind.DestinationOptional
+		}
 		if m := &i.Mounts[n]; m.Kind == bind.Host && !m.Merge && kernel.IsReadOnlyFile(m.Source) {
 			m.Merge, m.ReadOnly = true, true // as good, and cheaper
 		}

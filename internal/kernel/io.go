@@ -17,6 +17,15 @@ func OpenFile(path string) (FD, error) {
 	return open(CWD, path, unix.O_RDONLY|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
 }
 
+// FileLimit returns how many descriptors the process may have (getrlimit(2), RLIMIT_NOFILE), or less.
+func FileLimit() int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 0
+	}
+	return int(min(limit.Cur, 1<<20))
+}
+
 // OpenPlainFile opens a file in dir for reading if it is not a symbolic link.
 func OpenPlainFile(dir FD, name string) (FD, error) {
 	return open(dir, name, unix.O_RDONLY|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)

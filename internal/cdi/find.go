@@ -65,6 +65,10 @@ type brokenFile struct {
 
 func (f *finder) find(r Request) (s Selection, err error) {
 	if r.File != "" {
+		if st, err := kernel.StatPath(kernel.CWD, r.File); err == nil && st.IsDevice() {
+			return s, message.Errorf("--device: not a specification: %s", r.File).
+				Hint("device nodes need no option: the host's /dev is in every container")
+		}
 		spec, err := read(r.File, "")
 		if err != nil {
 			return s, brokenFile{r.File, err}.error()

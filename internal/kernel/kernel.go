@@ -226,6 +226,11 @@ func (s Stat) IsSymlink() bool { return s.Mode&unix.S_IFMT == unix.S_IFLNK }
 // IsRegular says whether it is a regular file.
 func (s Stat) IsRegular() bool { return s.Mode&unix.S_IFMT == unix.S_IFREG }
 
+// IsDevice says whether it is a device node.
+func (s Stat) IsDevice() bool {
+	return s.Mode&unix.S_IFMT == unix.S_IFCHR || s.Mode&unix.S_IFMT == unix.S_IFBLK
+}
+
 // Permissions returns the mode without the type.
 func (s Stat) Permissions() uint32 { return s.Mode & 0o7777 }
 

@@ -249,7 +249,8 @@ func TestJoinTorture(t *testing.T) {
 		var mu sync.Mutex
 		killed := map[string]int{}
 		t.Run(kind, func(t *testing.T) {
-			for size, rounds := range map[int]int{2: 6, 16: 2, 64: 1, 256: 1} {
+			// Of two peers, every second time the one is killed who takes the step that only one takes.
+			for size, rounds := range map[int]int{2: 16, 16: 2, 64: 1, 256: 1} {
 				t.Run(fmt.Sprint(size), func(t *testing.T) {
 					t.Parallel()
 					for i := range rounds * len(allFaults) {

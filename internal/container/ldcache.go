@@ -1,0 +1,167 @@
+package container
+
+import (
+	"path"
+	"strconv"
+	"strings"
+
+	"ch-run/internal/bind"
+	"ch-run/internal/kernel"
+	"ch-run/internal/linker"
+	"ch-run/internal/message"
+)
+
+// linkerCacheFile is where the dynamic linker of the GNU C library finds libraries, see ld.so(8).
+const linkerCacheFile = "/etc/ld.so.cache"
+
+// A library is an object that is injected.
+type library struct {
+	*linker.Object
+	destination string
+}
+
+// name is the name that others look for it by.
+func (l library) name() string {
+	if l.Name == "" || strings.Contains(l.Name, "/") {
+		return path.Base(l.destination)
+	}
+	return l.Name
+}
+
+// path is where others look for it: a link of that name, or the file itself.
+func (l library) path() string { return path.Join(path.Dir(l.destination), l.name()) }
+
+// linkNames makes what ldconfig(8) makes: links by which libraries are found that have another name than their file.
+func (i *injection) linkNames(s *stage) error {
+	links := make([]bind.Mount, 0, len(i.libraries))
+	for _, l := range i.libraries {
+		name := l.path()
+		if !i.inFolder(l.destination) || i.placed[name] {
+			continue
+		}
+		i.placed[name] = true
+		links = append(links, bind.Mount{Kind: bind.Symlink, Source: path.Base(l.destination), Destination: name, Need: bind.Create})
+	}
+	opened, err := bind.Open(links, nil)
+	s.mounts = append(s.mounts, opened...)
+	return err
+}
+
+// inFolder says whether the file is in one of the folders that a hook names. A hook that names none means all.
+func (i *injection) inFolder(file string) bool {
+	if len(i.Folders) == 0 {
+		return true
+	}
+	for _, folder := range i.Folders {
+		if path.Dir(file) == folder {
+			return true
+		}
+	}
+	return false
+}
+
+// linkerCache has the dynamic linker of the image find the libraries. Running the image's ldconfig(8) would take
+// longer than all else, as it looks at every library that the image has.
+func (i *injection) linkerCache(s *stage) error {
+	libraries := i.compatLibraries(s)
+	if i.Cache {
+		for _, l := range i.libraries {
+			if i.inFolder(l.destination) {
+				libraries = append(libraries, linker.Library{Name: l.name(), Path: l.path(), Machine: l.Machine})
+			}
+		}
+		libraries = append(libraries, i.librariesOfDirectories(s.log)...)
+	}
+	switch {
+	case len(libraries) == 0:
+		return nil
+	case i.image.libc == nil:
+		s.log.Verbose("no linker cache: the image has no GNU C library")
+		return nil
+	}
+	cache := i.image.cache
+	if cache == nil {
+		cache = linker.NewCache()
+	}
+	cache.Add(libraries)
+	s.log.Verbose("linker cache: %d libraries added", len(libraries))
+	file, err := bind.Open([]bind.Mount{{Kind: bind.Content, Content: cache.Bytes(), Destination: linkerCacheFile, Need: bind.Create}}, nil)
+	s.mounts = append(s.mounts, file...)
+	return err
+}
+
+// librariesOfDirectories returns the libraries in folders that are, or are in, directories which are injected as a whole.
+func (i *injection) librariesOfDirectories(log *message.Log) (libraries []linker.Library) {
+	for _, folder := range i.Folders {
+		for _, m := range i.sources {
+			if m.Kind != bind.Host || folder != m.Destination && !strings.HasPrefix(folder, m.Destination+"/") {
+				continue
+			}
+			directory := path.Join(m.Source, strings.TrimPrefix(folder, m.Destination))
+			fd, err := kernel.DirectoryHandle(kernel.CWD, directory)
+			if err != nil {
+				continue // a file, or there is no such directory
+			}
+			names, err := kernel.Names(fd)
+			fd.Close()
+			if err != nil {
+				log.Verbose("can't read: %s: %s", directory, message.Reason(err))
+			}
+			for _, name := range names {
+				object, err := i.readObject(-1, path.Join(directory, name))
+				if err == nil && isLibrary(name) && i.image.cannotUse(object) == "" {
+					libraries = append(libraries, linker.Library{Name: name, Path: path.Join(folder, name), Machine: object.Machine})
+				}
+			}
+		}
+	}
+	return libraries
+}
+
+// compatLibraries returns those that the image has for the case that it needs a newer CUDA driver library than the
+// host's, if it is newer: https://docs.nvidia.com/deploy/cuda-compatibility, "Forward Compatibility".
+func (i *injection) compatLibraries(s *stage) []linker.Library {
+	if i.Compat == nil {
+		return nil
+	}
+	directory, err := kernel.HandleInRoot(s.tree.Root(), i.Compat.folder)
+	if err != nil {
+		return nil // most images have none
+	}
+	defer directory.Close()
+	names, err := kernel.Names(directory)
+	if err != nil {
+		return nil // it is not a directory
+	}
+	const driver = "libcuda.so."
+	versions := 0
+	newer := false
+	var libraries []linker.Library
+	for _, name := range names {
+		if rest, ok := strings.CutPrefix(name, driver); ok && strings.Contains(rest, ".") {
+			versions++
+			newer = major(rest) > major(i.Compat.hostVersion)
+		}
+		if !isLibrary(name) {
+			continue
+		}
+		if object, err := i.readObjectInRoot(s.tree.Root(), path.Join(i.Compat.folder, name)); err == nil {
+			libraries = append(libraries, linker.Library{Name: name, Path: path.Join(i.Compat.folder, name), Machine: object.Machine})
+		}
+	}
+	if versions != 1 || !newer || i.Compat.hostVersion == "" {
+		return nil
+	}
+	s.log.Verbose("CUDA driver library of the image is newer, and used: %s", i.Compat.folder)
+	return libraries
+}
+
+// major returns the first number of a version, or 0.
+func major(version string) int {
+	first, _, _ := strings.Cut(version, ".")
+	n, err := strconv.Atoi(first)
+	if err != nil {
+		return 0
+	}
+	return n
+}

@@ -57,7 +57,7 @@ func (m *OpenMount) isLink() bool { return m.Kind == Symlink || m.file != "" }
 // spread takes the links out of the mounts and adds the mounts that they need. Where an earlier mount covers the place
 // of a link, that would be made in a directory of the host; there, a file to be merged gets a mount of its own.
 func (t *Tree) spread(mounts []OpenMount) ([]OpenMount, *merger, error) {
-	m := &merger{tree: t, byPath: map[string]*linkDirectory{}, exact: map[string]bool{}}
+	m := &merger{tree: t}
 	for i := range mounts {
 		if mounts[i].isLink() {
 			m.most++
@@ -66,6 +66,7 @@ func (t *Tree) spread(mounts []OpenMount) ([]OpenMount, *merger, error) {
 	if m.most == 0 {
 		return mounts, m, nil
 	}
+	m.byPath, m.exact = map[string]*linkDirectory{}, map[string]bool{}
 	if err := m.choosePlace(mounts); err != nil {
 		return nil, nil, err
 	}
@@ -213,17 +214,10 @@ func (d *linkDirectory) set(l link) {
 func (m *merger) mountParents() ([]OpenMount, error) {
 	slices.Sort(m.parents)
 	var roots []Mount
-	last := ""
 	for _, parent := range m.parents {
-		if last != "" && within(parent, last) {
-			continue
+		if !slices.ContainsFunc(roots, func(r Mount) bool { return within(parent, r.Source) }) {
+			roots = append(roots, Mount{Source: parent, Destination: m.place + "/host" + parent, ReadOnly: true, Need: Create})
 		}
-		// In the order of bytes "/a-b" is between "/a" and "/a/b".
-		if slices.ContainsFunc(roots, func(r Mount) bool { return within(parent, r.Source) }) {
-			continue
-		}
-		last = parent
-		roots = append(roots, Mount{Source: parent, Destination: m.place + "/host" + parent, ReadOnly: true, Need: Create})
 	}
 	return Open(roots, nil)
 }

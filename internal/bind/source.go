@@ -47,6 +47,8 @@ func (s *sources) find(m *OpenMount) bool {
 	return true
 }
 
+// enter opens the directory, unless it is the one looked at last. The root directory is not among those that files are
+// merged from.
 func (s *sources) enter(directory string) bool {
 	if directory == s.directory && directory != "" {
 		return true

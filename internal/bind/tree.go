@@ -112,6 +112,7 @@ type OpenMount struct {
 	resolved string    // where the mount point was made; "" if it was there
 }
 
+// open opens the source. Of a file that is to be merged it may be no more than found; a directory is mounted as it is.
 func (m *OpenMount) open(sources *sources) (err error) {
 	if m.Merge && sources.find(m) {
 		return nil

@@ -152,7 +152,7 @@ func validateEdits(e *specs.ContainerEdits) error {
 		}
 	}
 	for _, n := range e.DeviceNodes {
-		if n == nil || !clean(n.Path) || n.HostPath != "" && !clean(n.HostPath) {
+		if n == nil || !isAbsolute(n.Path) || n.HostPath != "" && !isAbsolute(n.HostPath) {
 			return errors.New("device node without an absolute path")
 		}
 	}
@@ -160,9 +160,9 @@ func validateEdits(e *specs.ContainerEdits) error {
 		switch {
 		case m == nil || m.HostPath == "" || m.ContainerPath == "":
 			return errors.New("mount without hostPath or containerPath")
-		case !clean(m.ContainerPath):
+		case !isAbsolute(m.ContainerPath):
 			return fmt.Errorf("mount: containerPath must be absolute: %q", m.ContainerPath)
-		case m.Type != "tmpfs" && !clean(m.HostPath):
+		case m.Type != "tmpfs" && !isAbsolute(m.HostPath):
 			return fmt.Errorf("mount: hostPath must be absolute: %q", m.HostPath)
 		case path.Clean(m.ContainerPath) == "/":
 			return errors.New("mount: containerPath can't be /")
@@ -176,5 +176,5 @@ func validateEdits(e *specs.ContainerEdits) error {
 	return nil
 }
 
-// clean says whether p is an absolute path that a system call can take.
-func clean(p string) bool { return strings.HasPrefix(p, "/") && !strings.Contains(p, "\x00") }
+// isAbsolute says whether p is an absolute path that a system call can take.
+func isAbsolute(p string) bool { return strings.HasPrefix(p, "/") && !strings.Contains(p, "\x00") }

@@ -17,7 +17,7 @@ const serverTitle = "ch-run: squashfs server"
 // A server is the process that serves an image, or 0 where the kernel does.
 type server int
 
-// servers are those of the user's launches with the given copy of ch-run. Where their executable cannot be seen,
+// servers are those of the user's launches with the copies of ch-run that the benchmark has made. Where their executable cannot be seen,
 // as it is only for root, the user must not have other servers at the same time.
 func (in inputs) servers() ([]server, error) {
 	titles, err := filepath.Glob("/proc/[0-9]*/cmdline")
@@ -39,7 +39,7 @@ func (in inputs) servers() ([]server, error) {
 			continue
 		}
 		executable, err := os.Readlink(server(pid).file("exe"))
-		if err == nil && executable != in.binary || errors.Is(err, fs.ErrNotExist) {
+		if err == nil && filepath.Dir(executable) != filepath.Dir(in.binary) || errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		found = append(found, server(pid))

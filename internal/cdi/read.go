@@ -28,7 +28,7 @@ const maxSpecification = 8 << 20
 // read reads the file at path. Where kind is given, it returns nil for a file that cannot be about it,
 // broken or not.
 func read(path, kind string) (*specification, error) {
-	data, err := kernel.ReadFile(kernel.CWD, path)
+	data, err := readFile(path, kind != "")
 	if err != nil {
 		return nil, err
 	}
@@ -48,6 +48,23 @@ func read(path, kind string) (*specification, error) {
 	return &specification{spec, path}, nil
 }
 
+// readFile reads the file at path. One that was found in a directory has to be a regular file: of a FIFO that lies there, nobody
+// knows whether anything will ever come out. Who names one, as in --device=<(nvidia-ctk cdi generate), does.
+func readFile(path string, found bool) ([]byte, error) {
+	if !found {
+		return kernel.ReadFile(kernel.CWD, path)
+	}
+	fd, err := kernel.OpenFile(path)
+	if err != nil {
+		return nil, err
+	}
+	defer fd.Close()
+	if st, err := fd.Stat(); err != nil || !st.IsRegular() {
+		return nil, errors.New("not a regular file")
+	}
+	return kernel.ReadFile(kernel.CWD, fd.Path())
+}
+
 // mentions says whether the kind may stand in the text. With a backslash it may stand there in disguise.
 func mentions(data []byte, kind string) bool {
 	return bytes.Contains(data, []byte(kind)) || bytes.IndexByte(data, '\\') >= 0
@@ -63,6 +80,7 @@ func oneLine(err error) error {
 // else that is done for a device: 3 ms for 120 libraries. JSON takes 0.2 ms, and so does parsePlain, by which go the
 // files that programs have written.
 func parse(data []byte) (*specs.Spec, error) {
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")) // the byte order mark of some editors
 	if text := bytes.TrimLeft(data, " \t\r\n"); len(text) > 0 && text[0] == '{' {
 		if spec, err := parseJSON(text); err == nil {
 			return spec, nil
@@ -70,11 +88,33 @@ func parse(data []byte) (*specs.Spec, error) {
 	} else if spec := parsePlain(data); spec != nil {
 		return spec, nil
 	}
+	if isDeep(data) {
+		return nil, errors.New("nested too deeply")
+	}
 	var spec specs.Spec
 	if err := yaml.UnmarshalWithOptions(data, &spec, yaml.Strict()); err != nil {
 		return nil, err
 	}
 	return &spec, nil
+}
+
+// maxDepth is how many brackets may be open. The library needs seconds for 40,000.
+const maxDepth = 1000
+
+// isDeep says whether more brackets are open than in any specification, whatever they mean where they stand.
+func isDeep(data []byte) bool {
+	depth := 0
+	for _, c := range data {
+		switch c {
+		case '[', '{':
+			if depth++; depth > maxDepth {
+				return true
+			}
+		case ']', '}':
+			depth = max(0, depth-1)
+		}
+	}
+	return false
 }
 
 func parseJSON(data []byte) (*specs.Spec, error) {
@@ -155,6 +195,9 @@ func validateEdits(e *specs.ContainerEdits) error {
 		if n == nil || !isAbsolute(n.Path) || n.HostPath != "" && !isAbsolute(n.HostPath) {
 			return errors.New("device node without an absolute path")
 		}
+		if climbs(n.Path) {
+			return fmt.Errorf("device node: path leads above the root directory: %q", n.Path)
+		}
 	}
 	for _, m := range e.Mounts {
 		switch {
@@ -166,6 +209,8 @@ func validateEdits(e *specs.ContainerEdits) error {
 			return fmt.Errorf("mount: hostPath must be absolute: %q", m.HostPath)
 		case path.Clean(m.ContainerPath) == "/":
 			return errors.New("mount: containerPath can't be /")
+		case climbs(m.ContainerPath):
+			return fmt.Errorf("mount: containerPath leads above the root directory: %q", m.ContainerPath)
 		}
 	}
 	for _, h := range e.Hooks {
@@ -178,3 +223,6 @@ func validateEdits(e *specs.ContainerEdits) error {
 
 // isAbsolute says whether p is an absolute path that a system call can take.
 func isAbsolute(p string) bool { return strings.HasPrefix(p, "/") && !strings.Contains(p, "\x00") }
+
+// climbs says whether the absolute path, read from left to right, goes above its root.
+func climbs(p string) bool { return strings.HasPrefix(path.Clean("."+p)+"/", "../") }

@@ -5,8 +5,12 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
+
+	"ch-run/internal/message"
 
 	"github.com/goccy/go-yaml"
 	specs "tags.cncf.io/container-device-interface/specs-go"
@@ -149,6 +153,11 @@ func TestBadSpecifications(t *testing.T) {
 			t.Errorf("%s\ngot %v, want %s", text, err, want)
 		}
 	}
+	for _, text := range []string{"\ufeff" + good, "\ufeff# a comment\n" + good} {
+		if spec, err := parse([]byte(text)); err != nil || spec.Kind != "v.example/c" {
+			t.Errorf("with a byte order mark: %v", err)
+		}
+	}
 	for _, version := range []string{"0.1.0", "0.2.0", "0.3.0", "0.4.0", "0.5.0", "0.6.0", "0.7.0", "0.8.0", "1.0.0", "1.1.0", "v1.0.0"} {
 		spec, err := parse([]byte(strings.Replace(good, "0.5.0", version, 1)))
 		if err == nil {
@@ -160,6 +169,28 @@ func TestBadSpecifications(t *testing.T) {
 	}
 }
 
+// What lies in a directory is not waited for; what the user names may be a pipe.
+func TestFIFO(t *testing.T) {
+	directory := t.TempDir()
+	file := filepath.Join(directory, "x.yaml")
+	if err := syscall.Mkfifo(file, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Find([]Request{{Text: "v.example/c=d", Kind: "v.example/c", Name: "d"}}, []string{directory}, &message.Log{})
+	if err == nil || !strings.Contains(err.Error(), file+": not a regular file") {
+		t.Errorf("in a directory: %v", err)
+	}
+	go func() {
+		if err := os.WriteFile(file, []byte(good), 0); err != nil {
+			t.Error(err)
+		}
+	}()
+	selections, err := Find([]Request{{Text: file, File: file}}, nil, &message.Log{})
+	if err != nil || !slices.Equal(selections[0].Devices, []string{"v.example/c=d"}) {
+		t.Errorf("named: %v, %v", selections, err)
+	}
+}
+
 // Aliases that stand for ever more text, and nesting, end soon.
 func TestBombs(t *testing.T) {
 	laughs := "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n"
@@ -167,7 +198,7 @@ func TestBombs(t *testing.T) {
 		laughs += fmt.Sprintf("a%d: &a%d [%s]\n", i, i, strings.Repeat(fmt.Sprintf("*a%d,", i-1), 10))
 	}
 	nested := "containerEdits:\n  env: &e [" + strings.Repeat("a=b,", 1000) + "]\n  mounts:\n" + strings.Repeat("  - options: *e\n", 1000)
-	for _, text := range []string{laughs, nested, strings.Repeat("[", 10_000), strings.Repeat("{a: ", 1_000), strings.Repeat("- ", 10_000) + "a", strings.Repeat("a:\n ", 2_000)} {
+	for _, text := range []string{laughs, nested, strings.Repeat("[", 1_000_000), strings.Repeat("{a: ", 1_000_000), strings.Repeat("[", 999), strings.Repeat("- ", 10_000) + "a", strings.Repeat("a:\n ", 2_000)} {
 		if _, err := parse([]byte(text)); err == nil {
 			if _, err := parse([]byte(text + "\nnonsense: 1\n")); err == nil {
 				t.Errorf("accepted: %.60q", text)

@@ -22,8 +22,11 @@ type Object struct {
 // A Version is a symbol version that an object needs of another.
 type Version struct{ Object, Name string }
 
-// ErrNotObject is returned for what is no ELF file of a known form.
-var ErrNotObject = errors.New("not an ELF object")
+// ErrNotObject is returned for what is no ELF file, and ErrDamaged for one that is not whole, or has an unknown form.
+var (
+	ErrNotObject = errors.New("not an ELF object")
+	ErrDamaged   = errors.New("damaged ELF object")
+)
 
 // maxTable is the longest table that is read, in bytes.
 const maxTable = 1 << 20
@@ -51,17 +54,36 @@ func (r *Reader) Read(file io.ReaderAt) (*Object, error) {
 	}
 	r.file, r.loads = file, r.loads[:0]
 	n, err := file.ReadAt(r.start, 0)
-	if n < identSize {
-		if err == nil || errors.Is(err, io.EOF) {
-			err = ErrNotObject
-		}
+	switch {
+	case err != nil && !errors.Is(err, io.EOF):
 		return nil, err
+	case n > 0 && !bytes.HasPrefix(r.start[:n], []byte(elfMagic)):
+		return nil, ErrNotObject
+	case n < identSize:
+		return nil, ErrDamaged
 	}
 	object, dynamic, err := r.header(r.start[:n])
 	if err != nil {
 		return nil, err
 	}
+	if err := r.checkWhole(); err != nil {
+		return nil, err
+	}
 	return object, r.dynamic(object, dynamic)
+}
+
+// checkWhole returns an error if the file ends before what is loaded of it does.
+func (r *Reader) checkWhole() error {
+	end := uint64(0)
+	for _, s := range r.loads {
+		if s.size > 0 {
+			end = max(end, s.offset+s.size)
+		}
+	}
+	if end == 0 {
+		return nil
+	}
+	return r.fill(make([]byte, 1), end-1)
 }
 
 // A segment is a program header.
@@ -74,21 +96,18 @@ type segment struct {
 // is.
 func (r *Reader) header(start []byte) (object *Object, dynamic segment, err error) {
 	ident := start[:identSize]
-	if string(ident[:4]) != elfMagic {
-		return nil, dynamic, ErrNotObject
-	}
 	switch ident[identData] {
 	case dataLSB:
 		r.order = binary.LittleEndian
 	case dataMSB:
 		r.order = binary.BigEndian
 	default:
-		return nil, dynamic, ErrNotObject
+		return nil, dynamic, ErrDamaged
 	}
 	class := ident[identClass]
 	r.wide = class == class64
 	if !r.wide && class != class32 {
-		return nil, dynamic, ErrNotObject
+		return nil, dynamic, ErrDamaged
 	}
 	// Of Elf32_Ehdr and Elf64_Ehdr: where the program headers are, and how many of which size.
 	at, sizes := 28, 42
@@ -96,12 +115,12 @@ func (r *Reader) header(start []byte) (object *Object, dynamic segment, err erro
 		at, sizes = 32, 54
 	}
 	if len(start) < sizes+4 {
-		return nil, dynamic, ErrNotObject
+		return nil, dynamic, ErrDamaged
 	}
 	object = &Object{Machine: Machine(r.order.Uint16(start[18:])), Wide: r.wide}
 	offset, size, count := r.word(start[at:]), uint64(r.order.Uint16(start[sizes:])), uint64(r.order.Uint16(start[sizes+2:]))
 	if count > 0 && size < r.either(32, 56) {
-		return nil, dynamic, ErrNotObject
+		return nil, dynamic, ErrDamaged
 	}
 	table := start
 	if offset > uint64(len(start)) || size*count > uint64(len(start))-offset {
@@ -151,7 +170,7 @@ func (r *Reader) segment(b []byte) segment {
 // read reads a table. It is valid until the next one is read.
 func (r *Reader) read(offset, size uint64) ([]byte, error) {
 	if size > maxTable {
-		return nil, ErrNotObject
+		return nil, ErrDamaged
 	}
 	if size > uint64(len(r.table)) {
 		r.table = make([]byte, size)
@@ -161,11 +180,11 @@ func (r *Reader) read(offset, size uint64) ([]byte, error) {
 
 func (r *Reader) fill(b []byte, offset uint64) error {
 	if offset > 1<<62 {
-		return ErrNotObject
+		return ErrDamaged
 	}
 	_, err := r.file.ReadAt(b, int64(offset))
 	if errors.Is(err, io.EOF) {
-		return ErrNotObject
+		return ErrDamaged
 	}
 	return err
 }
@@ -177,7 +196,7 @@ func (r *Reader) place(address uint64) (offset, size uint64, err error) {
 			return s.offset + (address - s.address), s.size - (address - s.address), nil
 		}
 	}
-	return 0, 0, ErrNotObject
+	return 0, 0, ErrDamaged
 }
 
 // at reads a table at an address: size bytes of it or, if that is more, all that there is.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -107,9 +108,18 @@ func TestDamagedObjects(t *testing.T) {
 			}
 		}
 	}
-	for _, data := range [][]byte{nil, []byte("\x7fELF"), data[:16], data[:63], bytes.Repeat([]byte{0xff}, 4096), []byte("#!/bin/sh\nexec true\n")} {
-		if _, err := reader.Read(bytes.NewReader(data)); !errors.Is(err, ErrNotObject) {
-			t.Errorf("%.20q: %v", data, err)
+	whole, err := os.ReadFile(libc[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, data := range [][]byte{nil, []byte("\x7fELF"), whole[:16], whole[:63], whole[:1024], whole[:8192], whole[:len(whole)/2], whole[:len(whole)*9/10]} {
+		if _, err := reader.Read(bytes.NewReader(data)); !errors.Is(err, ErrDamaged) {
+			t.Errorf("%d bytes, %.20q: %v", len(data), data, err)
+		}
+	}
+	for _, text := range []string{"#!/bin/sh\nexec true\n", "x", strings.Repeat("\xff", 4096)} {
+		if _, err := reader.Read(strings.NewReader(text)); !errors.Is(err, ErrNotObject) {
+			t.Errorf("%.20q: %v", text, err)
 		}
 	}
 }

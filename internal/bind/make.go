@@ -54,7 +54,7 @@ func (t *Tree) makeLate(m OpenMount) (kernel.FD, error) {
 	var cover *OpenMount
 	var where string
 	for i := range t.mounted {
-		if landing := t.landing(t.mounted[i]); within(p.ancestor, landing) {
+		if landing := t.landing(t.mounted[i]); Within(p.ancestor, landing) {
 			cover, where = &t.mounted[i], landing
 		}
 	}

@@ -1,7 +1,6 @@
 package bind
 
 import (
-	"errors"
 	"path"
 	"slices"
 	"strings"
@@ -22,42 +21,26 @@ var places = [...]string{"/run/ch-run", "/opt/ch-run", "/ch-run"}
 // the end.
 type merger struct {
 	tree        *Tree
+	log         *message.Log
 	place       string
 	solid       []OpenMount     // the mounts that are no links, so far
 	landings    []string        // where they will be; "" if not yet known
 	exact       map[string]bool // the landings that are known
 	directories []*linkDirectory
 	byPath      map[string]*linkDirectory
-	parents     []string // directories of the host
-	most        int      // how many links there can be
-}
-
-// A linkDirectory is a directory of the tree that gets links. It may have to be made.
-type linkDirectory struct {
-	point
-	handle  kernel.FD // -1 if it has to be made
-	names   map[string]int
-	links   []link
-	checked int // how many solid mounts are known not to cover it
-	covered bool
-}
-
-// A link is a symbolic link that is to be made.
-type link struct{ name, target string }
-
-func (m *OpenMount) close() {
-	if m.handle >= 0 {
-		m.handle.Close()
-		m.handle = -1
-	}
+	needed      map[string]bool // directories that links need and the tree lacks
+	bad         map[string]bool // those that cannot be had, as destinations have them
+	parents     []string        // directories of the host
+	most        int             // how many links there can be
 }
 
 func (m *OpenMount) isLink() bool { return m.Kind == Symlink || m.file != "" }
 
 // spread takes the links out of the mounts and adds the mounts that they need. Where an earlier mount covers the place
-// of a link, that would be made in a directory of the host; there, a file to be merged gets a mount of its own.
-func (t *Tree) spread(mounts []OpenMount) ([]OpenMount, *merger, error) {
-	m := &merger{tree: t}
+// of a link, that would be made in a directory of the host; there, a file to be merged gets a mount of its own. Nothing
+// is changed by that.
+func (t *Tree) spread(mounts []OpenMount, log *message.Log) ([]OpenMount, *merger, error) {
+	m := &merger{tree: t, log: log}
 	for i := range mounts {
 		if mounts[i].isLink() {
 			m.most++
@@ -66,7 +49,7 @@ func (t *Tree) spread(mounts []OpenMount) ([]OpenMount, *merger, error) {
 	if m.most == 0 {
 		return mounts, m, nil
 	}
-	m.byPath, m.exact = map[string]*linkDirectory{}, map[string]bool{}
+	m.byPath, m.needed, m.bad, m.exact = map[string]*linkDirectory{}, map[string]bool{}, map[string]bool{}, map[string]bool{}
 	if err := m.choosePlace(mounts); err != nil {
 		return nil, nil, err
 	}
@@ -78,7 +61,7 @@ func (t *Tree) spread(mounts []OpenMount) ([]OpenMount, *merger, error) {
 			continue
 		}
 		if first < 0 {
-			first = i
+			first = len(m.solid)
 		}
 		if err := m.link(mount); err != nil {
 			return nil, nil, err
@@ -125,30 +108,37 @@ func (m *merger) choosePlace(mounts []OpenMount) error {
 
 // mountedAt says whether a mount, the destination of which may have to be made, is on the path or above it.
 func mountedAt(mounts []OpenMount, p string) bool {
-	return slices.ContainsFunc(mounts, func(m OpenMount) bool { return within(p, path.Clean(m.Destination)) })
+	return slices.ContainsFunc(mounts, func(m OpenMount) bool { return Within(p, path.Clean(m.Destination)) })
 }
 
 // link turns a mount into a link, or adds it as it is.
 func (m *merger) link(mount *OpenMount) error {
 	d, name, err := m.directory(mount.Destination)
-	if err != nil {
-		return err
+	if err == nil && d != nil {
+		err = m.checkFree(path.Join(d.resolved(), name))
 	}
-	covered := m.covers(d) || m.exact[path.Join(d.resolved(), name)]
+	if err != nil {
+		mount.close()
+		return leaveOut(mount.Destination, mount.Need, err, m.log)
+	}
+	covered := d != nil && (m.covers(d) || m.exact[path.Join(d.resolved(), name)])
 	switch parent := path.Dir(mount.file); {
+	case d == nil: // said already
+		mount.close()
 	case covered && mount.Kind == Symlink:
+		m.log.Verbose("symlink not made, under existing bind-mount: %s", mount.Destination)
 	case mount.Kind == Symlink:
-		d.set(link{name, mount.Source})
+		d.set(link{name: name, target: mount.Source, need: mount.Need})
 	case covered || parent == "/":
 		mount.close()
 		mount.Merge, mount.file = false, ""
 		if err := mount.open(nil); err != nil {
-			return message.Wrap(err, "can't bind: can't open source: %s", mount.Source)
+			return leaveOut(mount.Destination, mount.Need, message.Wrap(err, "can't bind: can't open source: %s", mount.Source), m.log)
 		}
 		m.add(*mount)
 	default:
 		mount.close()
-		d.set(link{name, m.place + "/host" + mount.file})
+		d.set(link{name: name, target: m.place + "/host" + mount.file, need: mount.Need})
 		if n := len(m.parents); n == 0 || m.parents[n-1] != parent {
 			m.parents = append(m.parents, parent)
 		}
@@ -156,7 +146,8 @@ func (m *merger) link(mount *OpenMount) error {
 	return nil
 }
 
-// directory returns the directory that the destination is in, and its name there.
+// directory returns the directory that the destination is in, and its name there. It is nil if another destination has
+// shown that there can be no such directory.
 func (m *merger) directory(destination string) (*linkDirectory, string, error) {
 	if err := m.tree.checkClimb(destination); err != nil {
 		return nil, "", err
@@ -165,27 +156,72 @@ func (m *merger) directory(destination string) (*linkDirectory, string, error) {
 	if name == "." || name == ".." || name == "" {
 		return nil, "", message.Errorf("can't bind: not the name of a file: %s", destination)
 	}
-	if d := m.byPath[parent]; d != nil {
+	if d := m.byPath[parent]; d != nil || m.bad[parent] {
 		return d, name, nil
 	}
-	p, err := m.tree.locatePath(parent, isDirectory)
+	d, err := m.newDirectory(parent)
 	if err != nil {
+		m.bad[parent] = true
 		return nil, "", err
-	}
-	d := m.byPath[p.resolved()]
-	if d == nil {
-		d = &linkDirectory{point: p, handle: -1, names: make(map[string]int, m.most), links: make([]link, 0, m.most)}
-		m.most = manyLinks // most are in the first directory, usually
-		if p.rest == "" {
-			if d.handle, err = kernel.HandleInRoot(m.tree.root, p.ancestor); err != nil {
-				return nil, "", message.Wrap(err, "can't open: %s", m.tree.shown(p.ancestor))
-			}
-		}
-		m.directories = append(m.directories, d)
-		m.byPath[p.resolved()] = d
 	}
 	m.byPath[parent] = d
 	return d, name, nil
+}
+
+func (m *merger) newDirectory(parent string) (*linkDirectory, error) {
+	p, err := m.tree.locatePath(parent, isDirectory)
+	if err != nil {
+		return nil, err
+	}
+	if d := m.byPath[p.resolved()]; d != nil {
+		return d, nil
+	}
+	d := &linkDirectory{point: p, handle: -1, names: make(map[string]int, m.most), links: make([]link, 0, m.most)}
+	m.most = manyLinks // most are in the first directory, usually
+	if p.rest == "" {
+		if d.handle, err = kernel.HandleInRoot(m.tree.root, p.ancestor); err != nil {
+			return nil, message.Wrap(err, "can't open: %s", m.tree.shown(p.ancestor))
+		}
+	}
+	for made := range p.missing {
+		if m.hasLink(made) {
+			return nil, notDirectory(m.tree.shown(made))
+		}
+	}
+	for made := range p.missing {
+		m.needed[made] = true
+	}
+	m.directories = append(m.directories, d)
+	m.byPath[p.resolved()] = d
+	return d, nil
+}
+
+// hasLink says whether there will be a link at the path.
+func (m *merger) hasLink(p string) bool {
+	d := m.byPath[path.Dir(p)]
+	return d != nil && d.has(path.Base(p))
+}
+
+// checkFree returns an error if what is merged already needs a directory at the path.
+func (m *merger) checkFree(p string) error {
+	if !m.needed[p] {
+		return nil
+	}
+	return message.Wrap(syscall.EISDIR, "can't bind: %s", m.tree.shown(p))
+}
+
+// makeWay takes back the link at a point that a mount needs. One above it is an error.
+func (m *merger) makeWay(p point) error {
+	for made := range p.missing {
+		if !m.hasLink(made) {
+			continue
+		}
+		if made != p.resolved() {
+			return notDirectory(m.tree.shown(made))
+		}
+		m.byPath[path.Dir(made)].remove(path.Base(made))
+	}
+	return nil
 }
 
 // covers says whether a mount so far is on the directory, or above it.
@@ -200,189 +236,14 @@ func (m *merger) covers(d *linkDirectory) bool {
 	return d.covered
 }
 
-// set makes the link. The last one of a name counts.
-func (d *linkDirectory) set(l link) {
-	if i, ok := d.names[l.name]; ok {
-		d.links[i] = l
-		return
-	}
-	d.names[l.name] = len(d.links)
-	d.links = append(d.links, l)
-}
-
 // mountParents returns mounts of the directories that links lead to; none of one that is below another.
 func (m *merger) mountParents() ([]OpenMount, error) {
 	slices.Sort(m.parents)
 	var roots []Mount
 	for _, parent := range m.parents {
-		if !slices.ContainsFunc(roots, func(r Mount) bool { return within(parent, r.Source) }) {
+		if !slices.ContainsFunc(roots, func(r Mount) bool { return Within(parent, r.Source) }) {
 			roots = append(roots, Mount{Source: parent, Destination: m.place + "/host" + parent, ReadOnly: true, Need: Create})
 		}
 	}
 	return Open(roots, nil)
-}
-
-// keepOriginals sees to it that what a link replaces is there by another name: by a link again, into a mount of the
-// image's directory. It has to be done before anything is put on top of that.
-func (m *merger) keepOriginals() (mounts []OpenMount, err error) {
-	if m.tree.writing == InPlace {
-		return nil, nil // renamed
-	}
-	for _, d := range m.directories {
-		if d.handle < 0 || d.covered {
-			continue
-		}
-		replaced, err := d.originals(m.place + "/image")
-		if err != nil {
-			return nil, message.Wrap(err, "can't look at %s", m.tree.shown(d.ancestor))
-		}
-		if !replaced {
-			continue
-		}
-		name, copied, err := m.tree.directory("original")
-		if err == nil {
-			err = kernel.Bind(d.handle, copied)
-			copied.Close()
-		}
-		if err == nil {
-			copied, err = kernel.DirectoryHandle(m.tree.scratch, name)
-		}
-		if err != nil {
-			return nil, message.Wrap(err, "can't bind %s", m.tree.shown(d.ancestor))
-		}
-		mounts = append(mounts, OpenMount{
-			Mount:  Mount{Source: m.tree.shown(d.ancestor), Destination: m.place + "/image" + d.ancestor, ReadOnly: true, Need: Create},
-			handle: copied,
-		})
-	}
-	return mounts, nil
-}
-
-// originals adds the links that show what is replaced. replaced says whether they need the directory at place. What is
-// a link with the same target already is left alone.
-func (d *linkDirectory) originals(place string) (replaced bool, err error) {
-	there, err := d.there()
-	if err != nil {
-		return false, err
-	}
-	kept := make([]link, 0, len(d.links))
-	var originals []link
-	for i, l := range d.links {
-		if there != nil && !there[i] {
-			kept = append(kept, l)
-			continue
-		}
-		st, err := kernel.LinkStat(d.handle, l.name)
-		if errors.Is(err, syscall.ENOENT) {
-			kept = append(kept, l)
-			continue
-		}
-		if err != nil {
-			return false, err
-		}
-		old := link{l.name + ".orig", path.Join(place+d.ancestor, l.name)}
-		if st.IsSymlink() {
-			if old.target, err = kernel.Readlink(d.handle, l.name); err != nil {
-				return false, err
-			}
-			if old.target == l.target {
-				continue
-			}
-		}
-		kept = append(kept, l)
-		if _, err := kernel.LinkStat(d.handle, old.name); err == nil {
-			continue // of a name that the image has used
-		}
-		originals = append(originals, old)
-		replaced = replaced || !st.IsSymlink()
-	}
-	d.links = append(kept, originals...)
-	return replaced, nil
-}
-
-// manyLinks is how many of them are looked for by listing the directory. Of a file system in user space, the kernel
-// gets a hundred names in the time of one lookup.
-const manyLinks = 16
-
-// there says which of the links have a name that is in the directory already, if that can be told at once; else nil.
-func (d *linkDirectory) there() ([]bool, error) {
-	if len(d.links) < manyLinks {
-		return nil, nil
-	}
-	there := make([]bool, len(d.links))
-	err := kernel.EachName(d.handle, func(name []byte) {
-		if i, ok := d.names[string(name)]; ok {
-			there[i] = true
-		}
-	})
-	if errors.Is(err, syscall.EACCES) { // a directory that can be searched but not listed
-		return nil, nil
-	}
-	return there, err
-}
-
-// points returns the links as what has to be made in the tree.
-func (m *merger) points() []point {
-	n := 0
-	for _, d := range m.directories {
-		n += len(d.links)
-	}
-	points := make([]point, 0, n)
-	for _, d := range m.directories {
-		for _, l := range d.links {
-			points = append(points, point{d.resolved(), d.ancestor, path.Join(d.rest, l.name), isSymlink, l.target})
-		}
-	}
-	return points
-}
-
-// makeInPlace makes the links in the image. One of an earlier launch is replaced, everything else renamed.
-func (m *merger) makeInPlace() error {
-	for _, d := range m.directories {
-		if len(d.links) == 0 {
-			continue
-		}
-		if err := m.makeLinks(d); err != nil {
-			return err
-		}
-		d.handle.Close()
-	}
-	return nil
-}
-
-func (m *merger) makeLinks(d *linkDirectory) (err error) {
-	if d.handle < 0 {
-		if d.handle, err = kernel.MkdirAllInRoot(m.tree.root, d.resolved()); err != nil {
-			return message.Wrap(err, "can't mkdir: %s", m.tree.shown(d.resolved()))
-		}
-	}
-	for _, l := range d.links {
-		shown := m.tree.shown(path.Join(d.resolved(), l.name))
-		old, err := kernel.Readlink(d.handle, l.name)
-		switch {
-		case err == nil && old == l.target:
-			continue
-		case err == nil && isOurs(old):
-			err = kernel.Unlink(d.handle, l.name)
-		case errors.Is(err, syscall.ENOENT):
-			err = nil
-		default:
-			err = kernel.Rename(d.handle, l.name, l.name+".orig")
-			if errors.Is(err, syscall.EEXIST) {
-				return message.Wrap(err, "can't rename %s to %s.orig", shown, l.name).Hint("remove one of the two, or use --write-fake in place of --write")
-			}
-		}
-		if err == nil {
-			err = kernel.Symlink(l.target, d.handle, l.name)
-		}
-		if err != nil {
-			return message.Wrap(err, "can't make symlink: %s", shown)
-		}
-	}
-	return nil
-}
-
-// isOurs says whether a link leads to where merged files are.
-func isOurs(target string) bool {
-	return slices.ContainsFunc(places[:], func(place string) bool { return strings.HasPrefix(target, place+"/") })
 }

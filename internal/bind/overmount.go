@@ -91,7 +91,7 @@ func group(points []point) (ancestors []string, byAncestor map[string][]point) {
 		begin = end
 	}
 	for _, a := range slices.Sorted(maps.Keys(byAncestor)) {
-		above := slices.IndexFunc(ancestors, func(other string) bool { return within(a, other) })
+		above := slices.IndexFunc(ancestors, func(other string) bool { return Within(a, other) })
 		if above < 0 {
 			ancestors = append(ancestors, a)
 			continue

@@ -44,7 +44,7 @@ func TestWithin(t *testing.T) {
 	}{
 		{"/a", "/a", true}, {"/a/b", "/a", true}, {"/ab", "/a", false}, {"/a", "/a/b", false}, {"/a", "/", true}, {"/", "/", true},
 	} {
-		if got := within(c.path, c.directory); got != c.want {
+		if got := Within(c.path, c.directory); got != c.want {
 			t.Errorf("%s in %s: got %v, want %v", c.path, c.directory, got, c.want)
 		}
 	}

@@ -22,13 +22,13 @@ import (
 // the user, is not mapped in the user namespace.
 //
 // All that happens before anything else is mounted, when every destination can still be looked up in the
-// image itself.
-func (t *Tree) Prepare(mounts []OpenMount, overlaySize string) ([]OpenMount, error) {
-	mounts, links, err := t.spread(mounts)
+// image itself. What cannot be made is found out before the image is changed.
+func (t *Tree) Prepare(mounts []OpenMount, overlaySize string, log *message.Log) ([]OpenMount, error) {
+	mounts, links, err := t.spread(mounts, log)
 	if err != nil {
 		return nil, err
 	}
-	mounts, missing, err := t.missing(mounts)
+	mounts, missing, err := t.missing(mounts, links, log)
 	if err != nil {
 		return nil, err
 	}
@@ -67,51 +67,76 @@ const (
 
 func (p point) resolved() string { return path.Join(p.ancestor, p.rest) }
 
+// missing calls yield with the paths that do not exist, from the first directory to the point itself.
+func (p point) missing(yield func(string) bool) {
+	if p.rest == "" {
+		return
+	}
+	at := p.ancestor
+	for name := range strings.SplitSeq(p.rest, "/") {
+		at = path.Join(at, name)
+		if !yield(at) {
+			return
+		}
+	}
+}
+
 // missing returns the mount points to be made, and notes in mounts where they will be. A generated file that
-// is to be made needs no mount, and is taken out of them.
-func (t *Tree) missing(mounts []OpenMount) (left []OpenMount, points []point, err error) {
+// is to be made needs no mount, and is taken out of them; so is a mount that can have no place and is not required.
+func (t *Tree) missing(mounts []OpenMount, links *merger, log *message.Log) (left []OpenMount, points []point, err error) {
 	landings := make([]string, len(mounts)) // where they will be mounted; "" if not yet known
-	made := map[int]bool{}
+	left = make([]OpenMount, 0, len(mounts))
 	for i := range mounts {
 		m := &mounts[i]
-		if !m.Need.is(Create) {
+		p, err := t.toBeMade(*m)
+		if err == nil && p.rest != "" {
+			landings[i] = p.resolved()
+			if t.covered(p, mounts[:i], landings) {
+				p.rest = ""
+			} else {
+				err = links.makeWay(p)
+			}
+		}
+		if err != nil {
+			landings[i] = nowhere
+			m.close()
+			if err := leaveOut(m.Destination, m.Need, err, log); err != nil {
+				return nil, nil, err
+			}
 			continue
 		}
-		if err := t.checkClimb(m.Destination); err != nil {
-			return nil, nil, err
-		}
-		fd, err := kernel.HandleInRoot(t.root, m.Destination)
-		if err == nil {
-			fd.Close()
-			if m.Kind != Content || t.writing == ReadOnly {
+		if p.rest != "" {
+			points = append(points, p)
+			m.resolved = p.resolved()
+			if m.Kind == Content {
+				landings[i] = nowhere
 				continue
 			}
-		} else if !errors.Is(err, syscall.ENOENT) && !errors.Is(err, syscall.ENOTDIR) {
-			return nil, nil, t.noDestination(*m, err)
 		}
-		p, err := t.locate(*m)
-		if err != nil {
-			return nil, nil, err
-		}
-		landings[i] = p.resolved()
-		if t.covered(p, mounts[:i], landings) {
-			continue
-		}
-		points = append(points, p)
-		m.resolved = p.resolved()
-		if made[i] = m.Kind == Content; made[i] {
-			landings[i] = nowhere
-		}
-	}
-	if len(made) == 0 {
-		return mounts, points, nil
-	}
-	for i, m := range mounts {
-		if !made[i] {
-			left = append(left, m)
-		}
+		left = append(left, *m)
 	}
 	return left, points, nil
+}
+
+// toBeMade returns the mount point if it has to be made. Else, the rest of the point is "".
+func (t *Tree) toBeMade(m OpenMount) (p point, err error) {
+	if !m.Need.is(Create) {
+		return p, nil
+	}
+	if err := t.checkClimb(m.Destination); err != nil {
+		return p, err
+	}
+	fd, err := kernel.HandleInRoot(t.root, m.Destination)
+	switch {
+	case err == nil:
+		fd.Close()
+		if m.Kind != Content || t.writing == ReadOnly {
+			return p, nil
+		}
+	case !errors.Is(err, syscall.ENOENT) && !errors.Is(err, syscall.ENOTDIR):
+		return p, t.noDestination(m, err)
+	}
+	return t.locate(m)
 }
 
 // locate finds how much of the destination of a mount exists.
@@ -129,6 +154,12 @@ func (t *Tree) locate(m OpenMount) (point, error) {
 	}
 	p.text = string(m.Content)
 	return p, err
+}
+
+// Resolve returns the path of a place in the tree without symbolic links. What does not exist has none.
+func (t *Tree) Resolve(unsafePath string) (string, error) {
+	p, err := t.locatePath(unsafePath, isDirectory)
+	return p.resolved(), err
 }
 
 // locatePath finds how much of a path exists. What exists is walked as the kernel would, with
@@ -175,7 +206,7 @@ func (t *Tree) step(at, name string) (string, error) {
 		}
 		return resolved, nil
 	case errors.Is(err, syscall.ENOTDIR):
-		return "", message.Errorf("can't mkdir: exists but not a directory: %s", t.shown(at))
+		return "", notDirectory(t.shown(at))
 	case !errors.Is(err, syscall.ENOENT):
 		return "", message.Wrap(err, "can't mkdir: %s", t.shown(next))
 	}
@@ -191,6 +222,10 @@ func (t *Tree) step(at, name string) (string, error) {
 	return "", syscall.ENOENT
 }
 
+func notDirectory(shown string) *message.Error {
+	return message.Errorf("can't mkdir: exists but not a directory: %s", shown)
+}
+
 // covered says whether one of the mounts made earlier will be on top of the point. Then it is that
 // mount's content that it has to exist in.
 func (t *Tree) covered(p point, earlier []OpenMount, landings []string) bool {
@@ -198,7 +233,7 @@ func (t *Tree) covered(p point, earlier []OpenMount, landings []string) bool {
 		if landings[i] == "" {
 			landings[i] = t.landing(m)
 		}
-		if within(p.resolved(), landings[i]) {
+		if Within(p.resolved(), landings[i]) {
 			return true
 		}
 	}
@@ -222,7 +257,7 @@ func (t *Tree) landing(m OpenMount) string {
 	return inside
 }
 
-// within says whether p is directory or below it.
-func within(p, directory string) bool {
+// Within says whether p is directory or below it.
+func Within(p, directory string) bool {
 	return p == directory || strings.HasPrefix(p, strings.TrimSuffix(directory, "/")+"/")
 }

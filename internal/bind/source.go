@@ -35,7 +35,7 @@ func (s *sources) find(m *OpenMount) bool {
 		fd.Close()
 		return false
 	}
-	m.file, m.regular = s.path+"/"+name, true
+	m.file, m.regular, m.readable = s.path+"/"+name, true, true
 	if s.most == 0 {
 		s.most = 1 + min(maxOpenFiles, kernel.FileLimit()/4)
 	}
@@ -82,4 +82,17 @@ func (m *OpenMount) TakeFile() (fd kernel.FD, path string) {
 	}
 	fd, m.handle = m.handle, -1
 	return fd, m.file
+}
+
+// CheckRead returns an error if the source is a regular file to be merged that this process can neither read nor, where
+// that is enough, execute.
+func (m *OpenMount) CheckRead(execute bool) error {
+	if !m.regular || m.readable {
+		return nil
+	}
+	err := kernel.Access(m.file, "r")
+	if err != nil && execute && kernel.Access(m.file, "x") == nil {
+		return nil
+	}
+	return err
 }

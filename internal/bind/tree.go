@@ -63,111 +63,17 @@ func (t *Tree) Root() kernel.FD { return t.root }
 // shown returns a path in the container as messages name it: below the image.
 func (t *Tree) shown(inside string) string { return path.Join(t.path, inside) }
 
-// Open opens the sources of mounts: what is looked at now is what will be mounted. A mount of which the
-// source is optional and cannot be opened is left out. So is one of which it is not optional, if failed says so: it gets
-// the error, and returns the one to give up with, or nil. Without failed, it is the error that Open returns.
-func Open(mounts []Mount, failed func(Mount, *message.Error) error) ([]OpenMount, error) {
-	opened := make([]OpenMount, 0, len(mounts))
-	var sources sources
-	defer sources.close()
-	for _, m := range mounts {
-		o := OpenMount{Mount: m, handle: -1}
-		if m.Kind == Host {
-			err := o.open(&sources)
-			switch {
-			case err == nil:
-			case m.Need.is(SourceOptional):
-				continue
-			case failed == nil:
-				return nil, noSource(m, err)
-			default:
-				if err := failed(m, noSource(m, err)); err != nil {
-					return nil, err
-				}
-				continue
-			}
-		}
-		opened = append(opened, o)
-	}
-	return opened, nil
-}
-
-func noSource(m Mount, err error) *message.Error {
-	if !errors.Is(err, syscall.ENOENT) && !errors.Is(err, syscall.ENOTDIR) {
-		return message.Wrap(err, "can't bind: can't open source: %s", m.Source)
-	}
-	e := message.Errorf("can't bind: source not found: %s", m.Source)
-	if m.Hint != "" {
-		e = e.Hint("%s", m.Hint)
-	}
-	return e
-}
-
-// An OpenMount is a mount whose source is open.
-type OpenMount struct {
-	Mount
-	handle   kernel.FD // -1 if there is none
-	file     string    // of what is to be merged, the path of the source without symbolic links
-	regular  bool      // of what is to be merged: it is a regular file
-	resolved string    // where the mount point was made; "" if it was there
-}
-
-// open opens the source. Of a file that is to be merged it may be no more than found; a directory is mounted as it is.
-func (m *OpenMount) open(sources *sources) (err error) {
-	if m.Merge && sources.find(m) {
-		return nil
-	}
-	m.handle, err = kernel.Handle(kernel.CWD, m.Source)
-	if err != nil || !m.Merge {
-		return err
-	}
-	st, err := m.handle.Stat()
-	if err != nil || st.IsDir() {
-		return err
-	}
-	m.regular = st.IsRegular()
-	m.file, err = m.handle.Name()
-	m.handle.Close()
-	m.handle = -1
-	return err
-}
-
-// point returns the path at which the mount point is to be found.
-func (m OpenMount) point() string {
-	if m.resolved != "" {
-		return m.resolved
-	}
-	return m.Destination
-}
-
-func (m OpenMount) String() string {
-	from := map[Kind]string{Host: m.Source, Content: "(generated)", Tmpfs: "(tmpfs)"}[m.Kind]
-	if m.ReadOnly {
-		return from + " at " + m.Destination + " (ro)"
-	}
-	return from + " at " + m.Destination
-}
-
-// directory says whether the mount point has to be a directory.
-func (m OpenMount) directory() (bool, error) {
-	if m.Kind != Host {
-		return m.Kind == Tmpfs, nil
-	}
-	st, err := m.handle.Stat()
-	return st.IsDir(), err
-}
-
 // Mount makes the mounts, in order.
 func (t *Tree) Mount(mounts []OpenMount, log *message.Log) error {
 	for _, m := range mounts {
 		before := len(t.mounted)
 		if err := t.mount(m); err != nil {
-			return err
+			if err := leaveOut(m.Destination, m.Need, err, log); err != nil {
+				return err
+			}
+			continue
 		}
 		if len(t.mounted) == before {
-			if m.Need.is(Create) {
-				log.Warning("can't bind %s at %s: the directory is the host's", m.Source, m.Destination)
-			}
 			log.Debug("not in the image: %s", m.Destination)
 			continue
 		}
@@ -179,6 +85,16 @@ func (t *Tree) Mount(mounts []OpenMount, log *message.Log) error {
 	return nil
 }
 
+// leaveOut returns the error for which there will be nothing at the destination, or no more than warns of it if that was
+// to be made but is not required.
+func leaveOut(destination string, need Need, err error, log *message.Log) error {
+	if !need.is(Create) || !need.is(DestinationOptional) {
+		return err
+	}
+	log.Warning("%v; left out: %s", err, destination)
+	return nil
+}
+
 func (t *Tree) mount(m OpenMount) error {
 	if err := t.checkClimb(m.Destination); err != nil {
 		return err
@@ -187,9 +103,6 @@ func (t *Tree) mount(m OpenMount) error {
 	if errors.Is(err, syscall.ENOENT) && m.Need.is(Create) {
 		point, err = t.makeLate(m)
 		var e *message.Error
-		if errors.As(err, &e) && m.Need.is(DestinationOptional) {
-			return nil
-		}
 		if errors.As(err, &e) {
 			return err
 		}
@@ -223,7 +136,7 @@ func (t *Tree) mount(m OpenMount) error {
 func (t *Tree) noDestination(m OpenMount, err error) error {
 	shown := t.shown(m.Destination)
 	switch {
-	case m.Need.is(DestinationOptional):
+	case m.Need.is(DestinationOptional) && !m.Need.is(Create):
 		return nil
 	case m.Kind == Tmpfs:
 		return message.Wrap(err, "can't mount tmpfs at %s", shown)
@@ -266,6 +179,11 @@ func (t *Tree) bindHost(m OpenMount, point kernel.FD) error {
 	} else {
 		err = kernel.Bind(m.handle, point)
 	}
+	if errors.Is(err, syscall.EINVAL) {
+		if kind := sameKind(m.handle, point); kind != nil {
+			err = kind
+		}
+	}
 	if err != nil {
 		return explainMount(message.Wrap(err, "can't bind %s at %s", m.Source, shown), err)
 	}
@@ -301,6 +219,23 @@ func explainMount(e *message.Error, err error) error {
 		return e.Hint("the mount namespace is full; see fs.mount-max in /proc/sys")
 	}
 	return e
+}
+
+// sameKind returns an error if one is a directory and the other is not. The kernel's word for it is EINVAL, which is also
+// its word for much else.
+func sameKind(source, point kernel.FD) error {
+	a, err := source.Stat()
+	if err != nil {
+		return err
+	}
+	b, err := point.Stat()
+	switch {
+	case err != nil || a.IsDir() == b.IsDir():
+		return err
+	case a.IsDir():
+		return syscall.ENOTDIR
+	}
+	return syscall.EISDIR
 }
 
 // inside returns the path of an open file of the tree as the container will see it.

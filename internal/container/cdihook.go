@@ -17,7 +17,14 @@ type cudaCompat struct{ folder, hostVersion string }
 // Of the hooks of NVIDIA's container toolkit (cmd/nvidia-cdi-hook there), which other vendors have taken over,
 // those that make no difference here: device nodes are the host's, which nobody can change without
 // privilege, and the application profile would list all GPUs.
-const hooksWithoutEffect = " chmod disable-device-node-modification update-nvidia-params update-application-profile check-requirements "
+var hooksWithoutEffect = []string{"chmod", "disable-device-node-modification", "update-nvidia-params", "update-application-profile", "check-requirements"}
+
+// Those that do.
+var hooksWithEffect = []string{"update-ldcache", "create-soname-symlinks", "create-symlinks", "enable-cuda-compat", "cuda-compat"}
+
+func isKnownHook(name string) bool {
+	return slices.Contains(hooksWithEffect, name) || slices.Contains(hooksWithoutEffect, name)
+}
 
 // addHook notes what a hook is to do; no program of the host is run for it. A hook is known by the word behind the
 // program's name, as programs of several names and vendors have it: "nvidia-cdi-hook update-ldcache", "nvidia-ctk hook
@@ -28,7 +35,9 @@ func (d *Devices) addHook(h *specs.Hook, links *placed) error {
 	case "update-ldcache", "create-soname-symlinks":
 		d.Links = true
 		d.Cache = d.Cache || name == "update-ldcache"
-		for _, folder := range flagValues(args, "folder") {
+		folders := flagValues(args, "folder")
+		d.AllFolders = d.AllFolders || len(folders) == 0
+		for _, folder := range folders {
 			if folder = path.Clean(folder); !slices.Contains(d.Folders, folder) {
 				d.Folders = append(d.Folders, folder)
 			}
@@ -50,21 +59,19 @@ func (d *Devices) addHook(h *specs.Hook, links *placed) error {
 			d.Compat.folder = path.Clean("/" + folder)
 		}
 	default:
-		if !strings.Contains(hooksWithoutEffect, " "+name+" ") {
-			d.note("hook is not known and not run: " + message.Quote(append([]string{h.Path}, h.Args[min(1, len(h.Args)):]...)))
+		if !slices.Contains(hooksWithoutEffect, name) {
+			d.note("hook is not known and not run: " + message.Quote(append([]string{h.Path}, hookArguments(h)...)))
 		}
 	}
 	return nil
 }
 
-// hookCommand returns the word that says what the hook does, and the arguments behind it. The program's own name,
-// which is the first argument, may be missing.
+// hookCommand returns the word that says what the hook does, and the arguments behind it.
 func hookCommand(h *specs.Hook) (name string, args []string) {
-	args = h.Args
-	if len(args) > 0 && path.Base(args[0]) == path.Base(h.Path) {
-		args = args[1:]
-	} else if len(args) > 1 && !strings.HasPrefix(args[0], "-") && args[0] != "hook" && strings.Contains(path.Base(args[0]), "-ctk") {
-		args = args[1:]
+	args = hookArguments(h)
+	isWord := func(a string) bool { return a == "hook" || isKnownHook(a) }
+	if i := slices.IndexFunc(args, isWord); i >= 0 { // options that precede it may have values
+		args = args[i:]
 	}
 	for len(args) > 0 && (strings.HasPrefix(args[0], "-") || args[0] == "hook") {
 		args = args[1:]
@@ -73,6 +80,20 @@ func hookCommand(h *specs.Hook) (name string, args []string) {
 		return path.Base(h.Path), nil
 	}
 	return args[0], args[1:]
+}
+
+// hookArguments returns the arguments without the program's own name, which is the first, but may be missing. Where
+// the program is installed by another name, the first argument is still that of a vendor's tool.
+func hookArguments(h *specs.Hook) []string {
+	if len(h.Args) == 0 {
+		return nil
+	}
+	first := path.Base(h.Args[0])
+	named := strings.Contains(first, "-ctk") || strings.HasSuffix(first, "-cdi-hook")
+	if first == path.Base(h.Path) || named && len(h.Args) > 1 {
+		return h.Args[1:]
+	}
+	return h.Args
 }
 
 // flagValues returns the values of a flag that can be repeated: "--name VALUE", "--name=VALUE", with one dash or two. Values

@@ -16,14 +16,15 @@ import (
 
 // Devices are what the devices that the user asked for bring into the container.
 type Devices struct {
-	Strict  bool // what cannot be had is an error
-	Nodes   []Node
-	Mounts  []bind.Mount // files, directories and links, in the order in which they are to be made
-	Folders []string     // of the container, for the cache of the dynamic linker
-	Links   bool         // libraries in the folders get links of the name that others know them by
-	Cache   bool         // the cache of the dynamic linker has to know the libraries in the folders
-	Compat  *cudaCompat  // nil: not asked for
-	Notes   []string     // what a specification asks for that cannot be done
+	Strict     bool // what cannot be had is an error
+	Nodes      []Node
+	Mounts     []bind.Mount // files, directories and links, in the order in which they are to be made
+	Folders    []string     // of the container, for the cache of the dynamic linker
+	AllFolders bool         // the cache is also for the others
+	Links      bool         // libraries in the folders get links of the name that others know them by
+	Cache      bool         // the cache of the dynamic linker has to know the libraries in the folders
+	Compat     *cudaCompat  // nil: not asked for
+	Notes      []string     // what a specification asks for that cannot be done
 }
 
 // A Node is a device that the container needs.
@@ -94,12 +95,12 @@ func planDevices(selections []cdi.Selection, strict bool) (*Devices, error) {
 			}
 		}
 	}
-	slices.SortStableFunc(mounts.list, func(a, b bind.Mount) int {
-		return strings.Count(a.Destination, "/") - strings.Count(b.Destination, "/")
-	})
+	slices.SortStableFunc(mounts.list, func(a, b bind.Mount) int { return depth(a.Destination) - depth(b.Destination) })
 	d.Mounts = append(mounts.list, links.list...)
 	return d, nil
 }
+
+func depth(p string) int { return strings.Count(path.Clean(p), "/") }
 
 // placed are mounts, one for each destination.
 type placed struct {
@@ -135,8 +136,10 @@ func (d *Devices) addNode(n *specs.DeviceNode, mounts *placed) {
 	if n.Permissions == "none" {
 		node.Permissions = ""
 	}
-	if !slices.Contains(d.Nodes, node) {
+	if i := slices.IndexFunc(d.Nodes, func(n Node) bool { return n.Path == node.Path }); i < 0 {
 		d.Nodes = append(d.Nodes, node)
+	} else if !strings.Contains(d.Nodes[i].Permissions, node.Permissions) {
+		d.Nodes[i].Permissions = "rw" // what two devices need of it
 	}
 	source := node.Path
 	if n.HostPath != "" {

@@ -56,6 +56,9 @@ func planned(t *testing.T, directory string, strict bool, what ...string) (strin
 	for _, f := range d.Folders {
 		fmt.Fprintf(&b, "folder %s\n", f)
 	}
+	if d.AllFolders && len(d.Folders) > 0 {
+		fmt.Fprintf(&b, "and all other folders\n")
+	}
 	fmt.Fprintf(&b, "links %v, cache %v\n", d.Links, d.Cache)
 	if d.Compat != nil {
 		fmt.Fprintf(&b, "compat %s, host %s\n", d.Compat.folder, d.Compat.hostVersion)
@@ -127,15 +130,17 @@ func TestOddDevices(t *testing.T) {
 		return fmt.Sprintf(`{"hostPath": %q, "containerPath": %q%s}`, host, container, more)
 	}
 	for edits, want := range map[string]string{
-		`{"mounts": [` + mount("/a", "/x", "") + `, ` + mount("/b", "/x/.", "") + `]}`:                                                                  "mount /b at /x\n",
-		`{"mounts": [` + mount("/a", "/x/y/z", `, "options": ["ro"]`) + `, ` + mount("/b", "/x", `, "options": ["rw"]`) + `]}`:                          "mount /b at /x\nmerge /a at /x/y/z\n",
-		`{"mounts": [` + mount("tmpfs", "/x", `, "type": "tmpfs"`) + `]}`:                                                                               "tmpfs /x\n",
-		`{"mounts": [` + mount("/a", "/x", `, "type": "l", "options": ["bind"]`) + `]}`:                                                                 "mount /a at /x\n",
-		`{"mounts": [` + mount("/a", "/x", `, "type": "nfs"`) + `]}`:                                                                                    "note mount of type nfs at /x is not possible without privilege\n",
-		`{"mounts": [` + mount("/a", "/x/../../y", "") + `]}`:                                                                                           "mount /a at /x/../../y\n", // refused when it is made
-		`{"deviceNodes": [{"path": "/dev/a"}, {"path": "/dev/a"}, {"path": "/dev/b", "permissions": "rm"}, {"path": "/dev/c", "permissions": "none"}]}`: "node /dev/a rw\nnode /dev/b r\nnode /dev/c \n",
-		`{"deviceNodes": [{"path": "/dev/a", "hostPath": "/dev/b"}, {"path": "/vendor/c"}]}`:                                                            "node /dev/a rw\nnode /vendor/c rw\nmount /dev/b at /dev/a\nmount /vendor/c at /vendor/c\n",
-		`{"netDevices": [{"hostInterfaceName": "eth0", "name": "a"}], "intelRdt": {"closID": "x"}}`:                                                     "note network devices cannot be moved into a container without privilege\nnote a class of service (intelRdt) cannot be set without privilege\n",
+		`{"mounts": [` + mount("/a", "/x", "") + `, ` + mount("/b", "/x/.", "") + `]}`:                                                                                                        "mount /b at /x\n",
+		`{"mounts": [` + mount("/a", "/x/y/z", `, "options": ["ro"]`) + `, ` + mount("/b", "/x", `, "options": ["rw"]`) + `]}`:                                                                "mount /b at /x\nmerge /a at /x/y/z\n",
+		`{"mounts": [` + mount("tmpfs", "/x", `, "type": "tmpfs"`) + `]}`:                                                                                                                     "tmpfs /x\n",
+		`{"mounts": [` + mount("/a", "/x", `, "type": "l", "options": ["bind"]`) + `]}`:                                                                                                       "mount /a at /x\n",
+		`{"mounts": [` + mount("/a", "/x", `, "type": "nfs"`) + `]}`:                                                                                                                          "note mount of type nfs at /x is not possible without privilege\n",
+		`{"mounts": [` + mount("/a", "/x/..y/../z", "") + `]}`:                                                                                                                                "mount /a at /x/..y/../z\n",
+		`{"deviceNodes": [{"path": "/dev/a"}, {"path": "/dev/a"}, {"path": "/dev/b", "permissions": "rm"}, {"path": "/dev/c", "permissions": "none"}]}`:                                       "node /dev/a rw\nnode /dev/b r\nnode /dev/c \n",
+		`{"deviceNodes": [{"path": "/dev/a", "permissions": "r"}, {"path": "/dev/a", "permissions": "wm"}, {"path": "/dev/b", "permissions": "rw"}, {"path": "/dev/b", "permissions": "r"}]}`: "node /dev/a rw\nnode /dev/b rw\n",
+		`{"mounts": [` + mount("/a", "/x/y", "") + `, ` + mount("/b", "/x/../x/./z/..", "") + `]}`:                                                                                            "mount /b at /x/../x/./z/..\nmount /a at /x/y\n",
+		`{"deviceNodes": [{"path": "/dev/a", "hostPath": "/dev/b"}, {"path": "/vendor/c"}]}`:                                                                                                  "node /dev/a rw\nnode /vendor/c rw\nmount /dev/b at /dev/a\nmount /vendor/c at /vendor/c\n",
+		`{"netDevices": [{"hostInterfaceName": "eth0", "name": "a"}], "intelRdt": {"closID": "x"}}`:                                                                                           "note network devices cannot be moved into a container without privilege\nnote a class of service (intelRdt) cannot be set without privilege\n",
 	} {
 		file := specification(t, edits)
 		got, err := planned(t, "", false, file, file)
@@ -168,6 +173,10 @@ func TestHookCommands(t *testing.T) {
 		{"/usr/bin/nvidia-ctk", []string{"/usr/bin/nvidia-ctk", "--quiet", "hook", "update-ldcache", "--folder"}, "update-ldcache"},
 		{"/usr/bin/nvidia-ctk", []string{"hook", "update-ldcache", "--ldconfig-path", "/x", "--folder", "/a"}, "update-ldcache /a"},
 		{"/opt/toolkit/nvidia-ctk.real", []string{"nvidia-ctk", "hook", "update-ldcache"}, "update-ldcache"},
+		{"/opt/toolkit/nvidia-cdi-hook.real", []string{"nvidia-cdi-hook", "update-ldcache", "--folder", "/a"}, "update-ldcache /a"},
+		{"/usr/bin/nvidia-ctk", []string{"nvidia-ctk", "--log-level", "debug", "hook", "update-ldcache", "--folder", "/a"}, "update-ldcache /a"},
+		{"/usr/bin/nvidia-cdi-hook", []string{"--log-level", "debug", "update-ldcache", "--folder", "hook"}, "update-ldcache hook"},
+		{"/usr/bin/wrapper", []string{"tool", "chmod", "--path", "/a"}, "chmod"},
 		{"/usr/bin/amd-ctk", []string{"amd-ctk", "hook", "update-ldcache", "--folder", "/a"}, "update-ldcache /a"},
 		{"/usr/bin/other", nil, "other"},
 	} {
@@ -185,6 +194,8 @@ func TestHooksThatAreNotKnown(t *testing.T) {
 	for args, want := range map[string]string{
 		`"tool", "frobnicate", "-x"`:       "note hook is not known and not run: /v/tool frobnicate -x\n",
 		``:                                 "note hook is not known and not run: /v/tool\n",
+		`"frobnicate", "-x"`:               "note hook is not known and not run: /v/tool frobnicate -x\n",
+		`"v-ctk", "hook", "frobnicate"`:    "note hook is not known and not run: /v/tool hook frobnicate\n",
 		`"tool", "chmod", "--mode", "755"`: "",
 		`"tool", "create-symlinks"`:        "",
 		`"tool", "create-soname-symlinks", "--folder", "/l"`:                  "folder /l\nlinks true, cache false\n",
@@ -196,6 +207,12 @@ func TestHooksThatAreNotKnown(t *testing.T) {
 		if err != nil || got != want {
 			t.Errorf("%s: %v, got\n%s", args, err, got)
 		}
+	}
+	ldcache := `{"hookName": "createContainer", "path": "/v/tool", "args": ["tool", "update-ldcache"%s]}`
+	both := `{"hooks": [` + fmt.Sprintf(ldcache, "") + `, ` + fmt.Sprintf(ldcache, `, "--folder", "/a"`) + `]}`
+	got, err := planned(t, "", false, specification(t, both))
+	if err != nil || !strings.Contains(got, "folder /a\nand all other folders\nlinks true, cache true\n") {
+		t.Errorf("the linker cache for a folder and for all: %v, got\n%s", err, got)
 	}
 	for _, link := range []string{"a", "a::b", "::/b"} {
 		if _, err := planned(t, "", false, specification(t, hook(`"tool", "create-symlinks", "--link", "`+link+`"`))); err == nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -16,6 +17,7 @@ import (
 // An injection is devices on their way into a container.
 type injection struct {
 	*Devices
+	binds     []bind.Mount // of the user, which come on top
 	sources   []bind.OpenMount
 	image     imageLinker
 	libraries []library
@@ -25,9 +27,9 @@ type injection struct {
 }
 
 // inject opens the sources, and adds the hooks that do the rest. Paths of the host mean what they say only before the
-// scratch tmpfs is mounted.
-func (d *Devices) inject(h *hooks, log *message.Log) error {
-	i := &injection{Devices: d, placed: make(map[string]bool, 2*len(d.Mounts)), skipped: map[string]bool{}}
+// scratch tmpfs is mounted. binds are those that the user has asked for, which will be on top.
+func (d *Devices) inject(h *hooks, binds []bind.Mount, log *message.Log) error {
+	i := &injection{Devices: d, binds: binds, placed: make(map[string]bool, 2*len(d.Mounts)), skipped: map[string]bool{}}
 	if err := i.open(log); err != nil {
 		return err
 	}
@@ -37,6 +39,7 @@ func (d *Devices) inject(h *hooks, log *message.Log) error {
 	}{
 		{&h.host, hook{"files of devices", i.files}},
 		{&h.host, hook{"linker cache", i.linkerCache}},
+		{&h.host, hook{"binds over devices", i.hidden}},
 		{&h.guest, hook{"device nodes", i.nodes}},
 	} {
 		if err := step.list.add(failDuplicate, step.hook); err != nil {
@@ -120,6 +123,9 @@ func (i *injection) isUseful(m *bind.OpenMount, log *message.Log) (bool, error) 
 		}
 		return !i.skipped[path.Clean(target)], nil
 	}
+	if err := m.CheckRead(isProgram(m.Destination)); err != nil {
+		return false, i.problem(message.Wrap(err, "device: can't read: %s", m.Source), log)
+	}
 	if !isLibrary(m.Destination) && !isProgram(m.Destination) {
 		return true, nil
 	}
@@ -161,10 +167,48 @@ func (i *injection) readObject(fd kernel.FD, path string) (object *linker.Object
 	return i.reader.Read(fd)
 }
 
+// hidden says what of the devices the user's own mounts cover.
+func (i *injection) hidden(s *stage) error {
+	for _, b := range i.binds {
+		at, err := s.tree.Resolve(b.Destination)
+		if err != nil {
+			continue // it cannot be mounted, which is said later
+		}
+		resolved := map[string]string{}
+		var hidden []string
+		for destination := range i.placed {
+			directory := path.Dir(destination)
+			if resolved[directory] == "" {
+				if resolved[directory], err = s.tree.Resolve(directory); err != nil {
+					resolved[directory] = "nowhere"
+				}
+			}
+			if bind.Within(resolved[directory], at) {
+				hidden = append(hidden, destination)
+			}
+		}
+		if len(hidden) == 0 {
+			continue
+		}
+		more := ""
+		if n := len(hidden) - 1; n > 0 {
+			more = " and " + strconv.Itoa(n) + " more"
+		}
+		e := message.Errorf("device: hidden below --bind %s at %s: %s%s", b.Source, b.Destination, slices.Min(hidden), more)
+		if err := i.problem(e.Hint("bind to another directory, or what is in it one by one"), s.log); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // nodes says which device nodes are missing, or not for this user. It does not open them, as that does something
 // with some devices.
 func (i *injection) nodes(s *stage) error {
 	for _, n := range i.Nodes {
+		if i.skipped[n.Path] { // said already
+			continue
+		}
 		err := kernel.Access(n.Path, n.Permissions)
 		if err == nil {
 			s.log.Debug("device node: %s", n.Path)

@@ -2,6 +2,7 @@ package container
 
 import (
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -49,15 +50,7 @@ func (i *injection) linkNames(s *stage) error {
 
 // inFolder says whether the file is in one of the folders that a hook names. A hook that names none means all.
 func (i *injection) inFolder(file string) bool {
-	if len(i.Folders) == 0 {
-		return true
-	}
-	for _, folder := range i.Folders {
-		if path.Dir(file) == folder {
-			return true
-		}
-	}
-	return false
+	return i.AllFolders || slices.Contains(i.Folders, path.Dir(file))
 }
 
 // linkerCache has the dynamic linker of the image find the libraries. Running the image's ldconfig(8) would take
@@ -87,6 +80,7 @@ func (i *injection) linkerCache(s *stage) error {
 	s.log.Verbose("linker cache: %d libraries added", len(libraries))
 	file, err := bind.Open([]bind.Mount{{Kind: bind.Content, Content: cache.Bytes(), Destination: linkerCacheFile, Need: bind.Create}}, nil)
 	s.mounts = append(s.mounts, file...)
+	i.placed[linkerCacheFile] = true
 	return err
 }
 

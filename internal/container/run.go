@@ -30,7 +30,7 @@ func (p *Plan) Run(caller early.Caller, log *message.Log) error {
 		return err
 	}
 	if p.Devices != nil {
-		if err := p.Devices.inject(&p.hooks, log); err != nil {
+		if err := p.Devices.inject(&p.hooks, p.Binds, log); err != nil {
 			return err
 		}
 	}
@@ -135,7 +135,7 @@ func (p *Plan) assemble(mounts, binds []bind.OpenMount, scratch kernel.FD, log *
 	if p.Writing == bind.InOverlay {
 		log.Verbose("overlaying tmpfs for --write-fake (%s)", p.OverlaySize)
 	}
-	if mounts, err = tree.Prepare(mounts, p.OverlaySize); err != nil {
+	if mounts, err = tree.Prepare(mounts, p.OverlaySize, log); err != nil {
 		return -1, err
 	}
 	if err := tree.Mount(mounts, log); err != nil {

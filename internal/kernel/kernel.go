@@ -255,7 +255,7 @@ func (fd FD) Stat() (Stat, error) {
 	return statOf(&st), err
 }
 
-// Access says whether the process may open the file at path in the given way, of which the letters are r and w, with the
+// Access says whether the process may open the file at path in the given way, of which the letters are r, w and x, with the
 // identity that it has now (faccessat(2), AT_EACCESS). That includes what the device controller of its cgroup says.
 func Access(path, way string) error {
 	mode := uint32(unix.F_OK)
@@ -265,6 +265,8 @@ func Access(path, way string) error {
 			mode |= unix.R_OK
 		case 'w':
 			mode |= unix.W_OK
+		case 'x':
+			mode |= unix.X_OK
 		}
 	}
 	return retry(func() error { return unix.Faccessat(unix.AT_FDCWD, path, mode, unix.AT_EACCESS) })

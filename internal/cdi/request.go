@@ -2,10 +2,9 @@
 // files, environment and hooks they bring into a container.
 //
 // The types, the check of versions and the syntax of names are those of the canonical module,
-// tags.cncf.io/container-device-interface. Its package cdi, the cache of specifications, is not used: the YAML
-// library in it, go.yaml.in/yaml/v3, compiles regular expressions when the program starts, and that is 3 to 7 % of
-// every launch, with devices or without (medians of 600 launches, in turns). Version 4 of the library takes 2 %. The
-// rules of that cache, by which a device is found and conflicts are resolved, are in this package.
+// tags.cncf.io/container-device-interface. Its package cdi, the cache of specifications, is not used, for the time
+// that the YAML library in it takes from every launch, with devices or without; see package yaml. The rules of that
+// cache, by which a device is found and conflicts are resolved, are in this package.
 package cdi
 
 import (

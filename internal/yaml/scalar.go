@@ -1,0 +1,229 @@
+package yaml
+
+import (
+	"strconv"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// scalar reads a scalar in quotes, or the first line of one without.
+func (p *parser) scalar(flow bool) node {
+	n := node{kind: quoted, at: p.at}
+	switch c := p.peek(0); {
+	case c == '"':
+		n.text = p.doubleQuoted()
+	case c == '\'':
+		n.text = p.singleQuoted()
+	case c == '!':
+		return p.fail("a tag is not supported: %.20q", p.restOfLine())
+	case c == 0:
+		return p.fail("unexpected end")
+	case isFlow(c), strings.IndexByte("#&*|>%@`", c) >= 0, strings.IndexByte("-?:", c) >= 0 && (isSpace(p.peek(1)) || flow && isFlow(p.peek(1))):
+		return p.fail("no text can begin with %q unless it is in quotes", c)
+	default:
+		n.kind, n.text = plain, p.plainLine(flow)
+	}
+	return n
+}
+
+// plainLine reads what there is in the line of a scalar without quotes.
+func (p *parser) plainLine(flow bool) string {
+	begin := p.at
+	end := begin // behind the last character that is not blank
+	for {
+		switch c := p.peek(0); {
+		case c == '\n' || c == 0, c == '#' && p.at > end, flow && isFlow(c):
+			p.at = end
+			return p.text[begin:end]
+		case c == ':' && isSpace(p.peek(1)):
+			p.at = end
+			return p.text[begin:end]
+		case c == ':' && flow && isFlow(p.peek(1)): // on which versions of YAML differ
+			p.fail("no blank behind a colon: %.20q", p.text[begin:p.at+1])
+			return ""
+		default:
+			p.step(1)
+			if !isBlank(c) {
+				end = p.at
+			}
+		}
+	}
+}
+
+// continued adds to a scalar without quotes the following lines that belong to it: those that are indented more than the
+// column, up to a comment.
+func (p *parser) continued(n *node, column int) {
+	var all strings.Builder
+	for p.err == nil {
+		at, line, breaks := p.at, p.line, 0
+		for p.skipBlanks(); p.peek(0) == '\n'; p.skipBlanks() {
+			p.newLine()
+			breaks++
+		}
+		if breaks == 0 || p.at == len(p.text) || p.column() <= column || p.peek(0) == '#' || p.atMarker() {
+			p.at, p.line = at, line
+			break
+		}
+		if strings.Contains(p.text[p.line:p.at], "\t") {
+			p.fail("a tab in the indentation")
+			return
+		}
+		if all.Len() == 0 {
+			all.WriteString(n.text)
+		}
+		all.WriteString(fold(breaks))
+		all.WriteString(p.plainLine(false))
+		if p.isColon() {
+			p.fail("a key in the middle of a text, or wrong indentation")
+			return
+		}
+	}
+	if all.Len() > 0 {
+		n.text = all.String()
+	}
+}
+
+// singleQuoted reads a scalar in which a quote is written twice.
+func (p *parser) singleQuoted() string {
+	begin := p.at
+	p.step(1)
+	if text, ok := p.simple('\''); ok {
+		return text
+	}
+	var b strings.Builder
+	for {
+		switch c := p.peek(0); {
+		case p.at == len(p.text):
+			p.failAt(begin, "no quote at the end")
+			return ""
+		case c == '\'' && p.peek(1) == '\'':
+			b.WriteByte(c)
+			p.step(2)
+		case c == '\'':
+			p.step(1)
+			return b.String()
+		case c == '\n':
+			p.foldQuoted(&b, 0)
+		default:
+			b.WriteByte(c)
+			p.step(1)
+		}
+	}
+}
+
+// doubleQuoted reads a scalar with escapes.
+func (p *parser) doubleQuoted() string {
+	begin := p.at
+	p.step(1)
+	if text, ok := p.simple('"'); ok {
+		return text
+	}
+	var b strings.Builder
+	kept := 0 // how much of it is not to be trimmed at the end of a line
+	for {
+		switch c := p.peek(0); {
+		case p.at == len(p.text):
+			p.failAt(begin, "no quote at the end")
+			return ""
+		case c == '\\':
+			p.escape(&b)
+			kept = b.Len()
+		case c == '"':
+			p.step(1)
+			return b.String()
+		case c == '\n':
+			p.foldQuoted(&b, kept)
+		default:
+			b.WriteByte(c)
+			p.step(1)
+		}
+	}
+}
+
+// simple reads a scalar in quotes that has nothing special in it.
+func (p *parser) simple(quote byte) (text string, ok bool) {
+	rest := p.restOfLine()
+	end := strings.IndexByte(rest, quote)
+	if end < 0 || strings.IndexByte(rest[:end], '\\') >= 0 || quote == '\'' && strings.HasPrefix(rest[end+1:], "'") {
+		return "", false
+	}
+	p.step(end + 1)
+	return rest[:end], true
+}
+
+// foldQuoted reads the ends of lines in a text in quotes. The blanks around them do not count, but for what is to be kept of the
+// text so far.
+func (p *parser) foldQuoted(b *strings.Builder, kept int) {
+	text := b.String()
+	b.Reset()
+	b.WriteString(text[:kept])
+	b.WriteString(strings.TrimRight(text[kept:], " \t"))
+	b.WriteString(fold(p.breaks()))
+}
+
+// breaks counts the ends of lines from here to the next text.
+func (p *parser) breaks() (n int) {
+	for ; p.peek(0) == '\n'; p.skipBlanks() {
+		p.newLine()
+		n++
+		if p.atMarker() {
+			p.fail("a document ends in quotes")
+		}
+	}
+	return n
+}
+
+// escapes are those of one character (YAML 1.2.2, 5.7), and what they stand for.
+var escapes = [...]string{
+	"0\x00", "a\a", "b\b", "t\t", "\t\t", "n\n", "v\v", "f\f", "r\r", "e\x1b", "  ", "\"\"", "//", "\\\\", "N\u0085", "_\u00a0", "L\u2028", "P\u2029",
+}
+
+func (p *parser) escape(b *strings.Builder) {
+	c := p.peek(1)
+	p.step(2)
+	switch c {
+	case '\n': // which does not count
+		p.at--
+		b.WriteString(strings.Repeat("\n", p.breaks()-1))
+		return
+	case 'x':
+		b.WriteRune(p.hexadecimal(2))
+		return
+	case 'u':
+		r := p.hexadecimal(4)
+		if utf16.IsSurrogate(r) && p.peek(0) == '\\' && p.peek(1) == 'u' { // as JSON has it
+			at := p.at
+			p.step(2)
+			if pair := utf16.DecodeRune(r, p.hexadecimal(4)); pair != utf8.RuneError {
+				r = pair
+			} else if p.err == nil {
+				p.at = at
+			}
+		}
+		b.WriteRune(r)
+		return
+	case 'U':
+		b.WriteRune(p.hexadecimal(8))
+		return
+	}
+	for _, e := range escapes {
+		if e[0] == c {
+			b.WriteString(e[1:])
+			return
+		}
+	}
+	p.failAt(p.at-2, "unknown escape: \\%c", c)
+}
+
+// hexadecimal reads a number of so many digits that stands for a character.
+func (p *parser) hexadecimal(digits int) rune {
+	text := p.text[min(p.at, len(p.text)):min(p.at+digits, len(p.text))]
+	n, err := strconv.ParseUint(text, 16, 32)
+	if err != nil || len(text) < digits || n > utf8.MaxRune {
+		p.fail("not a character: %q", text)
+		return 0
+	}
+	p.step(digits)
+	return rune(n)
+}

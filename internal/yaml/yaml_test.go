@@ -1,0 +1,200 @@
+package yaml
+
+import (
+	"bytes"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+
+	library "go.yaml.in/yaml/v3"
+)
+
+// A sample has fields of each kind that can be read.
+type sample struct {
+	Text    string            `json:"text" yaml:"text"`
+	List    []string          `json:"list" yaml:"list"`
+	Deep    *sample           `json:"deep" yaml:"deep"`
+	Samples []*sample         `json:"samples" yaml:"samples"`
+	Map     map[string]string `json:"map" yaml:"map"`
+	Number  int64             `json:"number" yaml:"number"`
+	ID      *uint32           `json:"id" yaml:"id"`
+	IDs     []uint32          `json:"ids" yaml:"ids"`
+	Yes     bool              `json:"yes" yaml:"yes"`
+}
+
+// byLibrary is what the library makes of a text.
+func byLibrary(data []byte) (s sample, err error) {
+	decoder := library.NewDecoder(bytes.NewReader(data))
+	decoder.KnownFields(true)
+	err = decoder.Decode(&s)
+	return s, err
+}
+
+// checkSame fails if this package reads the text, and the library does not or as something else.
+func checkSame(t *testing.T, data []byte) (accepted bool) {
+	t.Helper()
+	var got sample
+	if Unmarshal(data, &got) != nil {
+		return false
+	}
+	want, err := byLibrary(data)
+	if err != nil && strings.Contains(err.Error(), "cannot start any token") && bytes.Contains(data, []byte("\t")) {
+		return true // a tab in a line that says nothing
+	}
+	if err != nil && err.Error() != "EOF" {
+		t.Errorf("the library refuses it: %v\n%q", err, data)
+	} else if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v\n%q", got, want, data)
+	}
+	return true
+}
+
+// What people and programs write has to be read, and what it says is what the library says.
+func TestAccepted(t *testing.T) {
+	for _, text := range []string{
+		"", "\n", "# only a comment\n", "---\n", "---\ntext: a\n...\n", "--- # c\ntext: a\n", "\ufefftext: a\n", "text: a\r\nnumber: 1\r\n", "text: a", "{}", "--- {text: a}\n", "null\n", "~", "text:\n", "text: ~\n", "list:\n",
+		"text: a # c\nnumber: 1 # d\n", "text: a#b\n", "text: a b  c \n", "text: a:b\n", "text: http://a/b\n", "text: -a\n", "text: --a=b\n", "text: ?a\n", "text: :a\n", "text: a'b\"c\n", "text: a\\b\n", "text: [a\n", // the last one is refused by both
+		"text: 'a'\n", "text: 'it''s'\n", "text: ''\n", "text: 'a\n\n  b\n   c '\n", "text: \"a\\n\\t\\\"\\\\\\x41\\u00e9\\U0001F600\\e\\0\\_\"\n", "text: \"a \\\n   b\\\n c\"\n", "text: \"a  \n\n\n  b\"\n", "text: \"a\\  \n  b\"\n", "\"text\": a\n", "'text' : a\n", "text   : a\n",
+		"text: a\n  b\n  c\n", "text: a\n\n  b\n\n\n  c\nnumber: 1\n", "text:\n  a\n  b\n", "text: a\n  - b\n", "text: a\n  # c\nnumber: 1\n", "text: a\n b # c\nnumber: 1\n",
+		"list:\n- a\n- b\n", "list:\n  - a\n  -   b\n", "list:\n-\n  a\n- # c\n  b\n", "list: [a, b]\n", "list: [ a , 'b' , \"c\" , ]\n", "list: [a,\n  b, # c\n  c d\n   e]\n", "list: []\n", "list:\n  [a,\nb]\n", "list: [a:b, \"c\"]\n", "list: [--a=b, -c]\n", "list: [a b#c]\n",
+		"deep:\n  text: a\n  deep:\n    text: b\n  number: 2\nnumber: 1\n", "deep: {text: a, deep: {number: 2}}\n", "deep: {text: a,\n  number: 1,}\n", "deep: {\"text\":\"a\",\"number\":1}\n", "deep: {text: , number: 1}\n", "deep: {text}\n", "deep: {}\n", "deep: {'text':a}\n",
+		"samples:\n- text: a\n  number: 1\n- text: b\n-   number: 2\n    text: c\n", "samples:\n- samples:\n  - text: a\n  - text: b\n  text: c\n", "samples:\n  - {text: a}\n  - deep:\n      text: b\n", "samples: [{text: a}, {text: b}]\n", "samples:\n- \n  text: a\n", "samples: [null, ~, {}]\n",
+		"map:\n  a: b\n  c.d/e: f\n  \"x y\": 'z'\n  1: 2\n", "map: {a: b, 1: 2, \"c\": }\n",
+		"number: 1\n", "number: -1\n", "number: +1\n", "number: 0x1F\n", "number: 0o17\n", "number: 017\n", "number: 0\n", "id: 4294967295\n", "ids: [1, 2]\n", "ids:\n- 3\n", "yes: true\n", "yes: False\n", "text: 1\n", "text: 1.50\n", "text: true\n", "text: 0x10\n", "text: null\n", "text: 2001-01-01\n",
+		"text: |\n  a\n   b\n\n  c\n\nnumber: 1\n", "text: |-\n  a\n", "text: |+\n  a\n\n\n", "text: |2\n    a\n  b\n", "text: >\n  a\n  b\n\n  c\n   d\n  e\n", "text: >-\n  a\n  b\n", "text: >+\n\n  a\n\n  b\n\n", "list:\n- |\n  a\n- b\n", "text: |\nnumber: 1\n", "text: | # c\n  a\n # d\n", "text: |\n  a",
+		"list: &l [a, b]\nsamples:\n- list: *l\n- list: *l\n", "list: &l\n- a\ndeep:\n  list: *l\n", "text: &t a\nlist: [*t, *t]\n", "deep: &d\n  text: a\nsamples:\n- *d\n- &e\n  text: b\n- *e\n", "list: [&a x, *a]\n", "text: &t\n", "text: &t a\nlist:\n- *t\n",
+		"list:\n  - a\n# c\n  - b\n    # d\n", "\n\n# a\n\n  # b\ntext: a\n", "deep:\n\n  text: a\n\n\n  number: 1\n", "  text: a\n  number: 1\n",
+		"{\"text\": \"a/b\\u00e9\", \"list\": [\"x\", \"y\"], \"deep\": {\"number\": 5}, \"samples\": [], \"id\": null, \"yes\": true}\n", "{\n\t\"text\": \"a\",\n\t\"list\": [\n\t\t\"b\"\n\t]\n}\n",
+	} {
+		if !checkSame(t, []byte(text)) && text != "text: [a\n" {
+			var s sample
+			t.Errorf("refused: %v\n%s", Unmarshal([]byte(text), &s), text)
+		}
+	}
+}
+
+// JSON has escapes that the library does not know.
+func TestEscapesOfJSON(t *testing.T) {
+	var got sample
+	err := Unmarshal([]byte(`{"text": "a\/b\ud83d\ude00\udc00\ud83dx"}`), &got)
+	if want := "a/b\U0001F600\ufffd\ufffdx"; err != nil || got.Text != want {
+		t.Errorf("%v, got %q, want %q", err, got.Text, want)
+	}
+}
+
+// What is wrong is said, with the line; and what is not supported is not taken for something else.
+func TestRefused(t *testing.T) {
+	for text, want := range map[string]string{
+		"text: a\nother: b\n":                `line 2: unknown field "other"`,
+		"text: a\ntext: b\n":                 `line 2: "text" twice`,
+		"{\"text\": \"a\", \"text\": \"b\"}": `line 1: "text" twice`,
+		"text:\n- a\n":                       "line 2: a sequence where text is expected",
+		"text: {a: b}\n":                     "line 1: a mapping where text is expected",
+		"list: a\n":                          "line 1: text where a sequence is expected",
+		"deep: a\n":                          "line 1: text where a mapping is expected",
+		"number: a\n":                        `line 1: "a" is not of type int64`,
+		"number: '1'\n":                      `line 1: "1" is not of type int64`,
+		"number: 1.0\n":                      `line 1: "1.0" is not of type int64`,
+		"id: -1\n":                           `line 1: "-1" is not of type uint32`,
+		"id: 4294967296\n":                   "is not of type uint32",
+		"list: [a, null]\n":                  "line 1: nothing where text is expected",
+		"ids:\n-\n- 1\n":                     "line 2: nothing where text is expected",
+		"yes: perhaps\n":                     "is not of type bool",
+		"text: a: b\n":                       "line 1: a mapping in the line of its key",
+		"text: - a\n":                        "line 1: a sequence in the line of its key",
+		"text: a\n  list: b\n":               "line 2: a key in the middle of a text",
+		"deep:\n  text: a\n   number: 1\n":   "line 3: a key in the middle of a text",
+		"list:\n  - a\n - b\n":               "line 3: ",
+		"list: [a]\n  text: b\n":             "line 2: wrong indentation",
+		"text: a\n- b\n":                     "line 2: an item of a sequence among the keys",
+		"text\n":                             "line 1: text where a mapping is expected",
+		"text: a\nb\n":                       "line 2: no colon behind a key",
+		"text: 'a\n":                         "line 1: no quote at the end",
+		"text: \"a\n\n":                      "line 1: no quote at the end",
+		"text: \"\\q\"\n":                    `line 1: unknown escape: \q`,
+		"text: \"\\x4\"\n":                   "line 1: not a character",
+		"text: \"\\U00110000\"\n":            "line 1: not a character",
+		"text: 'a' b\n":                      "line 1: unexpected text",
+		"text: [a\n":                         "line 2: ] is missing",
+		"list: [a b: c]\n":                   "line 1: a key in a sequence",
+		"list: [a, , b]\n":                   "line 1: no text can begin with ','",
+		"list: [a] b\n":                      "line 1: unexpected text",
+		"list: [a}\n":                        "line 1: neither , nor ]",
+		"deep: {text: a b: c}\n":             "line 1: neither , nor }",
+		"text: @a\n":                         "line 1: no text can begin with '@'",
+		"text: `a\n":                         "line 1: no text can begin with '`'",
+		"text: %a\n":                         "line 1: no text can begin with '%'",
+		"text: !!str a\n":                    "line 1: a tag is not supported",
+		"%YAML 1.2\n---\ntext: a\n":          "line 1: a directive is not supported",
+		"text: a\n---\ntext: b\n":            "line 2: more than one document",
+		"? text\n: a\n":                      "line 1: a key that is no text is not supported",
+		"[a]: b\n":                           "line 1: a key that is no text is not supported",
+		"deep: &d\n  text: a\nsamples:\n- <<: *d\n":  "line 4: merging mappings (<<) is not supported",
+		"samples:\n- &a text: b\n":                   "line 2: a mapping in the line of its key",
+		"text: *a\n":                                 "line 1: unknown alias: *a",
+		"list: &a [*a]\n":                            "line 1: unknown alias: *a",
+		"deep:\n\ttext: a\n":                         "line 2: a tab in the indentation",
+		"list:\n-\ta\n":                              "line 2: a tab in the indentation",
+		"text: a\x01\n":                              `line 1: control character '\x01'`,
+		"text: a\n\x00":                              `line 2: control character '\x00'`,
+		"text: a\rb\n":                               "control character",
+		"text: \xff\n":                               "not UTF-8",
+		"text: |\n    \n  a\n":                       "an empty line is indented more",
+		"text: |x\n  a\n":                            "line 1: unexpected text",
+		strings.Repeat("[", 1_000_000):               "line 1: nested too deeply",
+		strings.Repeat("{a: ", 1_000_000):            "line 1: nested too deeply",
+		strings.Repeat("- ", 1_000_000):              "line 1: nested too deeply",
+		"deep: " + strings.Repeat("{deep: ", 101):    "line 1: nested too deeply",
+		"deep:\n" + strings.Repeat("&a ", 1_000_000): "line 2: ",
+	} {
+		var s sample
+		if err := Unmarshal([]byte(text), &s); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.60q\ngot %v, want %s", text, err, want)
+		}
+	}
+}
+
+// Aliases that stand for ever more end soon.
+func TestBombs(t *testing.T) {
+	laughs := "samples: &a0 [{}, {}, {}, {}, {}, {}, {}, {}, {}, {}]\n"
+	for i := range 9 {
+		laughs += fmt.Sprintf("deep%d: &a%d [%s]\n", i, i+1, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d,", i), 10), ","))
+	}
+	wide := "list: &e [" + strings.Repeat("a=b,", 2000) + "]\nsamples:\n" + strings.Repeat("- list: *e\n", 2000)
+	deep := "deep: &a {}\n"
+	for i := range 60 {
+		deep += fmt.Sprintf("map%d: x\n", i)
+	}
+	for _, text := range []string{laughs, wide, deep} {
+		var s sample
+		if err := Unmarshal([]byte(text), &s); err == nil {
+			t.Errorf("accepted: %.60q", text)
+		}
+	}
+}
+
+// The document must not make a difference by being long.
+func TestLong(t *testing.T) {
+	var b strings.Builder
+	for i := range 20_000 {
+		fmt.Fprintf(&b, "- text: a%d\n  list: [b, 'c', \"d\\n\"]\n", i)
+	}
+	var s sample
+	if err := Unmarshal([]byte("samples:\n"+b.String()), &s); err != nil || len(s.Samples) != 20_000 || s.Samples[19_999].List[2] != "d\n" {
+		t.Errorf("%v, %d", err, len(s.Samples))
+	}
+}
+
+func FuzzUnmarshal(f *testing.F) {
+	for _, text := range []string{
+		"text: a\nlist:\n- a\n- 'b'\ndeep: {number: 1, text: \"c\\n\"}\nsamples:\n- text: |\n    d\n  ids: [1]\n- &x\n  yes: true\n- *x\nmap:\n  e: >\n   f\n\n   g\n",
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if !bytes.ContainsAny(data, "\u0085\u2028\u2029\ufeff") { // ends of lines in YAML 1.1, which the library follows
+			checkSame(t, data)
+		}
+	})
+}

@@ -16,6 +16,7 @@ import (
 	"ch-run/internal/kernel"
 	"ch-run/internal/message"
 	"ch-run/internal/squash/fuse"
+	_ "ch-run/internal/stack" // for its effect on the time that a launch takes
 )
 
 // version is set by the build.

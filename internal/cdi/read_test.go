@@ -120,7 +120,7 @@ func TestBadSpecifications(t *testing.T) {
 	for text, want := range map[string]string{
 		"":        "no cdiVersion",
 		"- a\n":   "line 1: a sequence where a mapping is expected",
-		"kind: [": "line 1: unexpected end",
+		"kind: [": "line 1: a sequence where text is expected",
 		"{":       "line 1: unexpected end",
 		strings.Replace(good, "0.5.0", "9.0.0", 1):                                                               `invalid version "9.0.0"; known are versions up to 1.1.0`,
 		strings.Replace(good, `"0.5.0"`, `""`, 1):                                                                "no cdiVersion",

@@ -1,65 +1,77 @@
 package yaml
 
-import "strings"
+import (
+	"reflect"
+	"strings"
+)
 
 // isItem says whether an item of a sequence begins here.
 func (p *parser) isItem() bool { return p.peek(0) == '-' && isSpace(p.peek(1)) }
 
 // behind reads the value behind a key that is in the column: in the same line, or in those below it. They are indented
 // more, but for the items of a sequence.
-func (p *parser) behind(column int) node {
-	at := p.at
+func (p *parser) behind(column int, v reflect.Value) kind {
 	p.skipBlanks()
-	if c := p.peek(0); c != '\n' && c != 0 && c != '#' {
-		return p.content(column, false)
+	if !p.isLineEnd() {
+		return p.content(column, false, v)
 	}
 	p.skip()
-	if p.at < len(p.text) && !p.atMarker() {
-		switch {
-		case p.column() > column:
-			return p.content(column, true)
-		case p.column() == column && p.isItem():
-			return p.sequence()
-		}
+	if p.at < len(p.text) && p.column() == column && !p.atMarker() && p.isItem() {
+		return p.sequence(v)
 	}
-	return node{at: at}
+	return p.below(column, v)
 }
 
-// content reads a node that begins here and is indented more than the column. A block is a collection without
+// isLineEnd says whether the line says nothing more. There was a blank before this.
+func (p *parser) isLineEnd() bool {
+	c := p.peek(0)
+	return c == '\n' || c == 0 || c == '#'
+}
+
+// below reads a value that is in lines of its own, indented more than the column.
+func (p *parser) below(column int, v reflect.Value) kind {
+	p.skip()
+	if p.at == len(p.text) || p.atMarker() || p.column() <= column {
+		return null
+	}
+	return p.content(column, true, v)
+}
+
+// content reads a value that begins here and is indented more than the column. A block is a collection without
 // brackets; it cannot be in the same line as its key.
-func (p *parser) content(column int, block bool) node {
+func (p *parser) content(column int, block bool, v reflect.Value) kind {
 	begin := p.at
 	switch c := p.peek(0); {
 	case p.isItem() && block:
-		return p.sequence()
+		return p.sequence(v)
 	case p.isItem():
 		return p.fail("a sequence in the line of its key")
 	case c == '?' && isSpace(p.peek(1)):
 		return p.fail("a key that is no text is not supported")
 	case c == '&':
-		return p.anchored(column, block)
+		return p.anchored(func(v reflect.Value) kind { return p.behindAnchor(column, block, v) }, v)
 	case c == '|' || c == '>':
-		return p.blockText(column)
+		return p.set(v, p.blockText(column))
 	case c == '[' || c == '{' || c == '*':
-		n := p.flow()
+		k := p.flow(v)
 		if p.isColon() {
 			return p.fail("a key that is no text is not supported")
 		}
 		p.endLine()
-		return n
+		return k
 	}
-	n := p.scalar(false)
+	s := p.scalar(false)
 	if strings.Contains(p.text[begin:p.at], "\n") || !p.isColon() {
-		if n.kind == plain {
-			p.continued(&n, column)
+		if s.plain {
+			p.continued(&s, column)
 		}
 		p.endLine()
-		return n
+		return p.set(v, s)
 	}
 	if !block {
 		return p.fail("a mapping in the line of its key; should it be text, put it into quotes")
 	}
-	return p.mapping(n, begin-p.line)
+	return p.mapping(s, begin-p.line, v)
 }
 
 // isColon says whether what was read is a key.
@@ -72,48 +84,35 @@ func (p *parser) isColon() bool {
 }
 
 // mapping reads a mapping in the column, of which the first key is read.
-func (p *parser) mapping(key node, column int) node {
+func (p *parser) mapping(key scalar, column int, v reflect.Value) kind {
 	p.enter()
 	defer p.leave()
-	m := node{kind: mapping, at: key.at}
+	e := p.entries(v, key.at)
 	for {
 		p.skipBlanks()
 		p.step(1) // the colon
-		p.add(&m, key, p.behind(column))
+		e.read(key, func(v reflect.Value) kind { return p.behind(column, v) })
 		if !p.nextLine(column) {
-			return m
+			return mapping
 		}
 		if p.isItem() {
 			return p.fail("an item of a sequence among the keys of a mapping")
 		}
 		line := p.line
 		if key = p.key(); !p.isColon() || p.line != line {
-			return p.fail("no colon behind a key: %.20q", p.text[key.at:p.at])
+			return p.fail("no colon behind a key: %.20q", key.text)
 		}
 	}
 }
 
 // key reads a key, or fails for what begins here and is none.
-func (p *parser) key() node {
+func (p *parser) key() scalar {
 	switch c := p.peek(0); {
 	case c == '?' && isSpace(p.peek(1)), c == '[', c == '{', c == '*', c == '&':
-		return p.fail("a key that is no text is not supported")
+		p.fail("a key that is no text is not supported")
+		return scalar{}
 	}
 	return p.scalar(false)
-}
-
-func (p *parser) add(m *node, key, value node) {
-	for _, other := range m.keys {
-		if other.text == key.text {
-			p.failAt(key.at, "%q twice", key.text)
-			return
-		}
-	}
-	if key.kind == plain && key.text == "<<" {
-		p.failAt(key.at, "merging mappings (<<) is not supported")
-		return
-	}
-	m.keys, m.items = append(m.keys, key), append(m.items, value)
 }
 
 // nextLine goes on to the next line of the collection that is in the column. It returns false behind the last one.
@@ -130,55 +129,73 @@ func (p *parser) nextLine(column int) bool {
 }
 
 // sequence reads a sequence, of which the first dash is here.
-func (p *parser) sequence() node {
+func (p *parser) sequence(v reflect.Value) kind {
 	p.enter()
 	defer p.leave()
 	column := p.column()
-	s := node{kind: sequence, at: p.at}
+	i := p.items(v)
 	for {
 		p.step(1) // the dash
-		s.items = append(s.items, p.item(column))
+		i.read(func(v reflect.Value) kind { return p.item(column, v) })
 		if !p.nextLine(column) || !p.isItem() { // a key in that column belongs to the mapping around the sequence
-			return s
+			return sequence
 		}
 	}
 }
 
-func (p *parser) item(column int) node {
-	at := p.at
+func (p *parser) item(column int, v reflect.Value) kind {
 	for p.peek(0) == ' ' {
 		p.step(1)
 	}
-	switch c := p.peek(0); c {
-	case '\t':
+	switch {
+	case p.peek(0) == '\t':
 		return p.fail("a tab in the indentation")
-	case '\n', '#', 0:
-		p.skip()
-		if p.at == len(p.text) || p.atMarker() || p.column() <= column {
-			return node{at: at}
-		}
+	case p.isLineEnd():
+		return p.below(column, v)
 	}
-	return p.content(column, true)
+	return p.content(column, true, v)
 }
 
-// anchored reads a node with a name in front of it.
-func (p *parser) anchored(column int, block bool) node {
+// behindAnchor reads the value that has a name in front of it.
+func (p *parser) behindAnchor(column int, block bool, v reflect.Value) kind {
+	switch {
+	case !p.isLineEnd():
+		return p.content(column, false, v) // a key there would have the name, and not the mapping
+	case block:
+		return p.below(column, v)
+	}
+	return p.behind(column, v)
+}
+
+// anchored reads a name, and the value that has it, by read.
+func (p *parser) anchored(read func(reflect.Value) kind, v reflect.Value) kind {
 	p.step(1)
 	name := p.name()
 	p.skipBlanks()
-	var n node
-	switch c := p.peek(0); {
-	case c != '\n' && c != 0 && c != '#':
-		n = p.content(column, false) // a key there would have the name, and not the mapping
-	case !block:
-		n = p.behind(column)
-	default:
-		if p.skip(); p.at < len(p.text) && !p.atMarker() && p.column() > column {
-			n = p.content(column, true)
-		}
+	a := anchor{p.at, p.line, read}
+	k := read(v)
+	if p.anchors == nil {
+		p.anchors = map[string]anchor{}
 	}
-	p.anchors[name] = n
-	return n
+	p.anchors[name] = a // from here on: it cannot stand for itself
+	return k
+}
+
+// alias reads a name, and the value that has it.
+func (p *parser) alias(v reflect.Value) kind {
+	begin := p.at
+	p.step(1)
+	a, ok := p.anchors[p.name()]
+	if !ok {
+		return p.failAt(begin, "unknown alias: %s", p.text[begin:p.at])
+	}
+	at, line := p.at, p.line
+	p.at, p.line = a.at, a.line
+	k := a.read(v)
+	if p.err == nil {
+		p.at, p.line = at, line
+	}
+	return k
 }
 
 // name reads the name of an anchor: letters, digits, dashes and underscores.

@@ -1,59 +1,54 @@
 package yaml
 
-import "strings"
+import (
+	"reflect"
+	"strings"
+)
 
 // flow reads a collection with brackets, or what can be in one.
-func (p *parser) flow() node {
+func (p *parser) flow(v reflect.Value) kind {
 	switch p.peek(0) {
 	case '[':
-		return p.flowSequence()
+		return p.flowSequence(v)
 	case '{':
-		return p.flowMapping()
+		return p.flowMapping(v)
 	case '*':
-		at := p.at
-		p.step(1)
-		n, ok := p.anchors[p.name()]
-		if !ok {
-			return p.failAt(at, "unknown alias: %s", p.text[at:p.at])
-		}
-		return n
+		return p.alias(v)
 	case '&':
-		p.step(1)
-		name := p.name()
-		p.skipFlow()
-		n := p.flow()
-		p.anchors[name] = n
-		return n
+		return p.anchored(func(v reflect.Value) kind {
+			p.skipFlow()
+			return p.flow(v)
+		}, v)
 	}
-	n := p.scalar(true)
-	if n.kind == plain {
-		p.continuedInFlow(&n)
+	s := p.scalar(true)
+	if s.plain {
+		p.continuedInFlow(&s)
 	}
-	return n
+	return p.set(v, s)
 }
 
-func (p *parser) flowSequence() node {
+func (p *parser) flowSequence(v reflect.Value) kind {
 	p.enter()
 	defer p.leave()
-	s := node{kind: sequence, at: p.at}
+	i := p.items(v)
 	p.step(1)
 	for p.skipFlow(); p.peek(0) != ']'; p.skipFlow() {
-		s.items = append(s.items, p.flow())
+		i.read(p.flow)
 		if p.skipFlow(); p.peek(0) == ':' {
 			return p.fail("a key in a sequence; should it be text, put it into quotes")
 		}
 		if !p.separator(']') {
-			return s
+			return null
 		}
 	}
 	p.step(1)
-	return s
+	return sequence
 }
 
-func (p *parser) flowMapping() node {
+func (p *parser) flowMapping(v reflect.Value) kind {
 	p.enter()
 	defer p.leave()
-	m := node{kind: mapping, at: p.at}
+	e := p.entries(v, p.at)
 	p.step(1)
 	for p.skipFlow(); p.peek(0) != '}'; p.skipFlow() {
 		if c := p.peek(0); c == '[' || c == '{' || c == '*' || c == '&' || c == '?' && isSpace(p.peek(1)) {
@@ -61,21 +56,26 @@ func (p *parser) flowMapping() node {
 		}
 		key := p.scalar(true)
 		p.skipFlow()
-		value := node{at: p.at}
-		if p.peek(0) == ':' {
-			p.step(1)
-			if p.skipFlow(); p.peek(0) != ',' && p.peek(0) != '}' {
-				value = p.flow()
-				p.skipFlow()
-			}
-		}
-		p.add(&m, key, value)
+		e.read(key, p.flowValue)
 		if !p.separator('}') {
-			return m
+			return null
 		}
 	}
 	p.step(1)
-	return m
+	return mapping
+}
+
+// flowValue reads what is behind a key in brackets, if anything is.
+func (p *parser) flowValue(v reflect.Value) (k kind) {
+	if p.peek(0) != ':' {
+		return null
+	}
+	p.step(1)
+	if p.skipFlow(); p.peek(0) != ',' && p.peek(0) != '}' {
+		k = p.flow(v)
+		p.skipFlow()
+	}
+	return k
 }
 
 // separator reads the comma between two entries, or sees the bracket behind the last. It returns false for anything
@@ -110,7 +110,7 @@ func (p *parser) skipFlow() {
 }
 
 // continuedInFlow adds to a scalar without quotes what belongs to it in the next lines.
-func (p *parser) continuedInFlow(n *node) {
+func (p *parser) continuedInFlow(s *scalar) {
 	for p.peek(0) == '\n' && p.err == nil {
 		at, line, breaks := p.at, p.line, 0
 		for ; p.peek(0) == '\n'; p.skipBlanks() {
@@ -121,7 +121,7 @@ func (p *parser) continuedInFlow(n *node) {
 			p.at, p.line = at, line
 			return
 		}
-		n.text += fold(breaks) + p.plainLine(true)
+		s.text += fold(breaks) + p.plainLine(true)
 	}
 }
 

@@ -8,23 +8,23 @@ import (
 )
 
 // scalar reads a scalar in quotes, or the first line of one without.
-func (p *parser) scalar(flow bool) node {
-	n := node{kind: quoted, at: p.at}
+func (p *parser) scalar(flow bool) scalar {
+	s := scalar{at: p.at}
 	switch c := p.peek(0); {
 	case c == '"':
-		n.text = p.doubleQuoted()
+		s.text = p.doubleQuoted()
 	case c == '\'':
-		n.text = p.singleQuoted()
+		s.text = p.singleQuoted()
 	case c == '!':
-		return p.fail("a tag is not supported: %.20q", p.restOfLine())
+		p.fail("a tag is not supported: %.20q", p.restOfLine())
 	case c == 0:
-		return p.fail("unexpected end")
+		p.fail("unexpected end")
 	case isFlow(c), strings.IndexByte("#&*|>%@`", c) >= 0, strings.IndexByte("-?:", c) >= 0 && (isSpace(p.peek(1)) || flow && isFlow(p.peek(1))):
-		return p.fail("no text can begin with %q unless it is in quotes", c)
+		p.fail("no text can begin with %q unless it is in quotes", c)
 	default:
-		n.kind, n.text = plain, p.plainLine(flow)
+		s.plain, s.text = true, p.plainLine(flow)
 	}
-	return n
+	return s
 }
 
 // plainLine reads what there is in the line of a scalar without quotes.
@@ -53,7 +53,7 @@ func (p *parser) plainLine(flow bool) string {
 
 // continued adds to a scalar without quotes the following lines that belong to it: those that are indented more than the
 // column, up to a comment.
-func (p *parser) continued(n *node, column int) {
+func (p *parser) continued(s *scalar, column int) {
 	var all strings.Builder
 	for p.err == nil {
 		at, line, breaks := p.at, p.line, 0
@@ -70,7 +70,7 @@ func (p *parser) continued(n *node, column int) {
 			return
 		}
 		if all.Len() == 0 {
-			all.WriteString(n.text)
+			all.WriteString(s.text)
 		}
 		all.WriteString(fold(breaks))
 		all.WriteString(p.plainLine(false))
@@ -80,7 +80,7 @@ func (p *parser) continued(n *node, column int) {
 		}
 	}
 	if all.Len() > 0 {
-		n.text = all.String()
+		s.text = all.String()
 	}
 }
 

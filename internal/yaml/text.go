@@ -13,8 +13,8 @@ const (
 
 // blockText reads a text in lines of their own that are indented more than the column: as they are (|), or
 // folded (>). YAML 1.2.2, 8.1.
-func (p *parser) blockText(column int) node {
-	n := node{kind: quoted, at: p.at}
+func (p *parser) blockText(column int) scalar {
+	s := scalar{at: p.at}
 	folded := p.peek(0) == '>'
 	p.step(1)
 	indent, chomp := p.textHeader(column)
@@ -22,17 +22,17 @@ func (p *parser) blockText(column int) node {
 	p.step(len(p.restOfLine()))
 	lines, breaks, ended := p.textLines(column, indent)
 	if folded {
-		n.text = foldLines(lines)
+		s.text = foldLines(lines)
 	} else {
-		n.text = strings.Join(lines, "\n")
+		s.text = strings.Join(lines, "\n")
 	}
 	if len(lines) > 0 && chomp != strip && ended {
-		n.text += "\n"
+		s.text += "\n"
 	}
 	if chomp == keep {
-		n.text += strings.Repeat("\n", breaks)
+		s.text += strings.Repeat("\n", breaks)
 	}
-	return n
+	return s
 }
 
 // textHeader reads how far the text is indented, -1 if that is left to its first line.

@@ -17,64 +17,68 @@ import (
 	"unicode/utf8"
 )
 
-// Unmarshal reads the document in data into what v points to. Fields have the names of their json tags. The error gives
-// the line.
+// Unmarshal reads the document in data into what v points to: structures, the fields of which have the names of their json
+// tags, slices, maps of text, pointers to such, text, whole numbers, and bool. The error gives the line.
 func Unmarshal(data []byte, v any) error {
-	p := parser{text: strings.TrimPrefix(string(data), "\ufeff"), anchors: map[string]node{}}
+	p := parser{text: strings.TrimPrefix(string(data), "\ufeff"), left: maxValues}
 	p.checkCharacters()
-	root := p.document()
-	if p.err == nil {
-		d := decoder{parser: &p, left: maxValues}
-		d.decode(reflect.ValueOf(v).Elem(), root)
-	}
+	p.document(reflect.ValueOf(v).Elem())
 	return p.err
 }
 
 // Limits, which keep short files from taking long.
 const (
 	maxDepth  = 100     // of collections in collections
-	maxValues = 1 << 20 // scalars, with those that aliases stand for
+	maxValues = 1 << 20 // with those that aliases stand for
 )
 
-// A node is a part of a document.
-type node struct {
-	kind  kind
-	text  string // of a scalar
-	at    int    // where it begins
-	keys  []node // of a mapping
-	items []node // of a sequence, or the values of the keys
-}
-
-type kind int
-
-const (
-	null   kind = iota // nothing where a value could be
-	plain              // a scalar without quotes
-	quoted             // a scalar that is text, whatever it looks like
-	sequence
-	mapping
-)
-
-// A parser reads a document from left to right. The first thing that is wrong takes it to the end, so that only what
-// cares has to ask.
+// A parser reads a document from left to right, and puts what it reads into values. The first thing that is wrong takes
+// it to the end, so that only what cares has to ask.
 type parser struct {
 	text    string
 	at      int
 	line    int // where the line begins
 	depth   int
-	anchors map[string]node
+	left    int // how many more values there may be
+	anchors map[string]anchor
+	fields  map[reflect.Type]map[string]int
 	err     error
 }
 
-func (p *parser) fail(format string, args ...any) node { return p.failAt(p.at, format, args...) }
+// An anchor is a name for a part of the document, which is read once more wherever an alias stands for it.
+type anchor struct {
+	at, line int
+	read     func(reflect.Value) kind
+}
 
-func (p *parser) failAt(at int, format string, args ...any) node {
+// A kind is what has been read. What a value is set to stays as it is for null.
+type kind int
+
+const (
+	null kind = iota // nothing where a value could be, or a word for it
+	text
+	sequence
+	mapping
+)
+
+func (k kind) String() string { return [...]string{"nothing", "text", "a sequence", "a mapping"}[k] }
+
+// A scalar is a text, or what has another meaning without quotes.
+type scalar struct {
+	text  string
+	plain bool // without quotes
+	at    int  // where it begins
+}
+
+func (p *parser) fail(format string, args ...any) kind { return p.failAt(p.at, format, args...) }
+
+func (p *parser) failAt(at int, format string, args ...any) kind {
 	if p.err == nil {
 		line := 1 + strings.Count(p.text[:min(at, len(p.text))], "\n")
 		p.err = fmt.Errorf("line %d: %s", line, fmt.Sprintf(format, args...))
 	}
 	p.at = len(p.text)
-	return node{}
+	return null
 }
 
 // checkCharacters accepts printable ones, and those that begin a new line as UNIX and Windows have it (YAML 1.2.2, 5.1).
@@ -95,34 +99,32 @@ func (p *parser) checkCharacters() {
 }
 
 // document reads all of the text.
-func (p *parser) document() node {
+func (p *parser) document(v reflect.Value) {
 	p.skip()
-	if p.peek(0) == '%' && p.column() == 0 {
-		return p.fail("a directive is not supported")
-	}
-	var root node
 	switch marked := p.atMarker(); {
+	case p.peek(0) == '%' && p.column() == 0:
+		p.fail("a directive is not supported")
 	case marked && p.peek(0) == '.':
-		return p.fail("the end of a document that has not begun")
+		p.fail("the end of a document that has not begun")
 	case marked:
 		p.step(len("---"))
-		root = p.behind(-1)
+		p.behind(-1, v)
 	case p.at < len(p.text):
-		root = p.content(-1, true)
+		p.content(-1, true, v)
 	}
 	p.skip()
-	if strings.HasPrefix(p.text[p.at:], "...") && p.atMarker() {
+	if p.atMarker() && p.peek(0) == '.' {
 		p.step(len("..."))
 		p.endLine()
 		p.skip()
 	}
-	if p.at < len(p.text) {
-		if p.atMarker() {
-			return p.fail("more than one document")
-		}
-		return p.fail("unexpected text behind the document, or wrong indentation")
+	switch {
+	case p.at == len(p.text):
+	case p.atMarker():
+		p.fail("more than one document")
+	default:
+		p.fail("unexpected text behind the document, or wrong indentation")
 	}
-	return root
 }
 
 // peek returns the character that is n further, or 0 at the end.
@@ -210,6 +212,14 @@ func (p *parser) restOfLine() string {
 func (p *parser) enter() {
 	if p.depth++; p.depth > maxDepth {
 		p.fail("nested too deeply")
+	}
+	p.count()
+}
+
+// count is called for each value.
+func (p *parser) count() {
+	if p.left--; p.left < 0 {
+		p.fail("too many values")
 	}
 }
 

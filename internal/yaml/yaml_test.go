@@ -116,7 +116,10 @@ func TestRefused(t *testing.T) {
 		"text: \"\\x4\"\n":                   "line 1: not a character",
 		"text: \"\\U00110000\"\n":            "line 1: not a character",
 		"text: 'a' b\n":                      "line 1: unexpected text",
-		"text: [a\n":                         "line 2: ] is missing",
+		"list: [a\n":                         "line 2: ] is missing",
+		"list: [a,\nb c":                     "line 2: ] is missing",
+		"deep: {text: a":                     "line 1: } is missing",
+		"text: [a]\n":                        "line 1: a sequence where text is expected",
 		"list: [a b: c]\n":                   "line 1: a key in a sequence",
 		"list: [a, , b]\n":                   "line 1: no text can begin with ','",
 		"list: [a] b\n":                      "line 1: unexpected text",
@@ -129,24 +132,27 @@ func TestRefused(t *testing.T) {
 		"%YAML 1.2\n---\ntext: a\n":          "line 1: a directive is not supported",
 		"text: a\n---\ntext: b\n":            "line 2: more than one document",
 		"? text\n: a\n":                      "line 1: a key that is no text is not supported",
-		"[a]: b\n":                           "line 1: a key that is no text is not supported",
-		"deep: &d\n  text: a\nsamples:\n- <<: *d\n":  "line 4: merging mappings (<<) is not supported",
-		"samples:\n- &a text: b\n":                   "line 2: a mapping in the line of its key",
-		"text: *a\n":                                 "line 1: unknown alias: *a",
-		"list: &a [*a]\n":                            "line 1: unknown alias: *a",
-		"deep:\n\ttext: a\n":                         "line 2: a tab in the indentation",
-		"list:\n-\ta\n":                              "line 2: a tab in the indentation",
-		"text: a\x01\n":                              `line 1: control character '\x01'`,
-		"text: a\n\x00":                              `line 2: control character '\x00'`,
-		"text: a\rb\n":                               "control character",
-		"text: \xff\n":                               "not UTF-8",
-		"text: |\n    \n  a\n":                       "an empty line is indented more",
-		"text: |x\n  a\n":                            "line 1: unexpected text",
-		strings.Repeat("[", 1_000_000):               "line 1: nested too deeply",
-		strings.Repeat("{a: ", 1_000_000):            "line 1: nested too deeply",
-		strings.Repeat("- ", 1_000_000):              "line 1: nested too deeply",
-		"deep: " + strings.Repeat("{deep: ", 101):    "line 1: nested too deeply",
-		"deep:\n" + strings.Repeat("&a ", 1_000_000): "line 2: ",
+		"map:\n  a: b\n  [c]: d\n":           "line 3: a key that is no text is not supported",
+		"map: {[c]: d}\n":                    "line 1: a key that is no text is not supported",
+		"list: [a]: b\n":                     "line 1: a key that is no text is not supported",
+		"deep: &d\n  text: a\nsamples:\n- <<: *d\n": "line 4: merging mappings (<<) is not supported",
+		"samples:\n- &a text: b\n":                  "line 2: a mapping in the line of its key",
+		"text: *a\n":                                "line 1: unknown alias: *a",
+		"list: &a [*a]\n":                           "line 1: unknown alias: *a",
+		"deep:\n\ttext: a\n":                        "line 2: a tab in the indentation",
+		"list:\n-\ta\n":                             "line 2: a tab in the indentation",
+		"text: a\x01\n":                             `line 1: control character '\x01'`,
+		"text: a\n\x00":                             `line 2: control character '\x00'`,
+		"text: a\rb\n":                              "control character",
+		"text: \xff\n":                              "not UTF-8",
+		"text: |\n    \n  a\n":                      "an empty line is indented more",
+		"text: |x\n  a\n":                           "line 1: unexpected text",
+		strings.Repeat("[", 1_000_000):              "line 1: a sequence where a mapping is expected",
+		strings.Repeat("- ", 1_000_000):             "line 1: a sequence where a mapping is expected",
+		strings.Repeat("{deep: ", 1_000_000):        "line 1: nested too deeply",
+		"samples: " + strings.Repeat("[{samples: ", 1_000_000):  "line 1: nested too deeply",
+		"samples:\n" + strings.Repeat("- samples: ", 1_000_000): "line 2: a sequence in the line of its key",
+		"deep:\n" + strings.Repeat("&a ", 1_000_000):            "line 2: ",
 	} {
 		var s sample
 		if err := Unmarshal([]byte(text), &s); err == nil || !strings.Contains(err.Error(), want) {
@@ -157,19 +163,15 @@ func TestRefused(t *testing.T) {
 
 // Aliases that stand for ever more end soon.
 func TestBombs(t *testing.T) {
-	laughs := "samples: &a0 [{}, {}, {}, {}, {}, {}, {}, {}, {}, {}]\n"
+	laughs := "deep: &a0 {}\nsamples:\n"
 	for i := range 9 {
-		laughs += fmt.Sprintf("deep%d: &a%d [%s]\n", i, i+1, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d,", i), 10), ","))
+		laughs += fmt.Sprintf("- &a%d {samples: [%s]}\n", i+1, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d,", i), 10), ","))
 	}
 	wide := "list: &e [" + strings.Repeat("a=b,", 2000) + "]\nsamples:\n" + strings.Repeat("- list: *e\n", 2000)
-	deep := "deep: &a {}\n"
-	for i := range 60 {
-		deep += fmt.Sprintf("map%d: x\n", i)
-	}
-	for _, text := range []string{laughs, wide, deep} {
+	for _, text := range []string{laughs, wide} {
 		var s sample
-		if err := Unmarshal([]byte(text), &s); err == nil {
-			t.Errorf("accepted: %.60q", text)
+		if err := Unmarshal([]byte(text), &s); err == nil || !strings.Contains(err.Error(), "too many values") {
+			t.Errorf("%v: %.60q", err, text)
 		}
 	}
 }

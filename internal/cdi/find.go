@@ -24,7 +24,7 @@ type Selection struct {
 // earlier ones. Only files that may be about a kind asked for are looked at, so others can be as broken as they
 // like; and a broken one that may is an error only if the device is not found in another.
 func Find(requests []Request, directories []string, log *message.Log) ([]Selection, error) {
-	f := finder{directories: directories, log: log, kinds: map[string]*kind{}, taken: map[any]bool{}}
+	f := finder{directories: directories, log: log, files: map[string]*specification{}, kinds: map[string]*kind{}, taken: map[any]bool{}}
 	var selections []Selection
 	for _, r := range requests {
 		s, err := f.find(r)
@@ -40,6 +40,7 @@ func Find(requests []Request, directories []string, log *message.Log) ([]Selecti
 type finder struct {
 	directories []string
 	log         *message.Log
+	files       map[string]*specification // that have been read
 	kinds       map[string]*kind
 	taken       map[any]bool // specifications and devices that are in a selection
 }
@@ -69,7 +70,7 @@ func (f *finder) find(r Request) (s Selection, err error) {
 			return s, message.Errorf("--device: not a specification: %s", r.File).
 				Hint("device nodes need no option: the host's /dev is in every container")
 		}
-		spec, err := read(r.File, "")
+		spec, err := f.read(r.File, "")
 		if err != nil {
 			return s, brokenFile{r.File, err}.error()
 		}
@@ -99,6 +100,18 @@ func (f *finder) find(r Request) (s Selection, err error) {
 	return s, nil
 }
 
+// read reads a file once.
+func (f *finder) read(path, kind string) (*specification, error) {
+	if spec := f.files[path]; spec != nil {
+		return spec, nil
+	}
+	spec, err := read(path, kind)
+	if err == nil && spec != nil {
+		f.files[path] = spec
+	}
+	return spec, err
+}
+
 // take adds a device to the selection, and before the first device of a specification what all of them need.
 func (f *finder) take(s *Selection, d found) {
 	s.Devices = append(s.Devices, d.specification.Kind+"="+d.device.Name)
@@ -122,8 +135,8 @@ func (f *finder) kind(name string) *kind {
 	k := &kind{devices: map[string]found{}, conflict: map[string][2]string{}}
 	f.kinds[name] = k
 	for priority, directory := range f.directories {
-		for _, file := range f.files(directory, k) {
-			spec, err := read(file, name)
+		for _, file := range f.list(directory, k) {
+			spec, err := f.read(file, name)
 			switch {
 			case errors.Is(err, syscall.ENOENT): // it went away meanwhile
 			case err != nil:
@@ -158,8 +171,8 @@ func (k *kind) add(spec *specification, priority int) {
 	}
 }
 
-// files returns the specifications in a directory, sorted. One that is not there has none.
-func (f *finder) files(directory string, k *kind) []string {
+// list returns the specifications in a directory, sorted. One that is not there has none.
+func (f *finder) list(directory string, k *kind) []string {
 	fd, err := kernel.DirectoryHandle(kernel.CWD, directory)
 	var names []string
 	if err == nil {

@@ -113,6 +113,46 @@ func TestDevicePlans(t *testing.T) {
 	}
 }
 
+// All of a specification, asked for twice, is no more than once: each destination has one mount, and a directory comes before
+// what is in it.
+func TestAllOfASpecification(t *testing.T) {
+	files, err := filepath.Glob("testdata/devices/*.[yj]*")
+	if err != nil || len(files) < 10 {
+		t.Fatalf("%d specifications: %v", len(files), err)
+	}
+	for _, file := range files {
+		once, err := planned(t, "", false, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		twice, err := planned(t, "", false, file, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		devices, _, _ := strings.Cut(once, "\n")
+		if strings.Count(twice, devices+"\n") != 2 || strings.ReplaceAll(twice, devices+"\n", "") != strings.Replace(once, devices+"\n", "", 1) {
+			t.Errorf("%s: once\n%stwice\n%s", file, once, twice)
+		}
+		var destinations []string
+		for line := range strings.Lines(once) {
+			words := strings.Fields(line)
+			switch words[0] {
+			case "mount", "merge":
+				destinations = append(destinations, words[3])
+			case "link", "tmpfs":
+				destinations = append(destinations, words[1])
+			}
+		}
+		for i, d := range destinations {
+			for _, earlier := range destinations[:i] {
+				if d == earlier || strings.HasPrefix(earlier, d+"/") {
+					t.Errorf("%s: %s comes after %s", file, d, earlier)
+				}
+			}
+		}
+	}
+}
+
 // specification writes one whose device "0" has the edits.
 func specification(t *testing.T, edits string) string {
 	t.Helper()

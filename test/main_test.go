@@ -26,7 +26,7 @@ import (
 const inputsVariable = "CH_RUN_TEST_INPUTS"
 
 // inputs is a directory that every user can read: the checkout may be in a place that only its
-// owner can enter. It holds bin/ch-run, bin/probe, examples and testdata.
+// owner can enter. It holds bin/ch-run, bin/probe, examples, testdata, and the specifications of devices.
 var inputs string
 
 func TestMain(m *testing.M) {
@@ -99,7 +99,7 @@ func makeInputs() error {
 		{"cp", "../build/ch-run.faults", inputs + "/bin/ch-run.faults"},
 		{"gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-o", inputs + "/bin/probe", "probe/probe.c"},
 		{"env", "CGO_ENABLED=0", "go", "build", "-o", inputs + "/bin/lister", "./lister"},
-		{"cp", "-r", "../examples", "testdata", inputs},
+		{"cp", "-r", "../examples", "testdata", "../internal/container/testdata/devices", inputs},
 		{"chmod", "-R", "a+rX", inputs},
 	}
 	for _, c := range commands {

@@ -61,8 +61,9 @@ cluster-bench: build ## how long 128 tasks take on it, with and without containe
 FUZZTIME ?= 60s
 FUZZ = -fuzztime $(FUZZTIME) -fuzzminimizetime 20x # else it makes images smaller most of the time
 # What it has found is in testdata/fuzz of the package, and "go test" tries that again.
-fuzz: build ## look for images that are badly received, for FUZZTIME (default 60s) each way
+fuzz: build ## look for images and specifications that are badly received, for FUZZTIME (default 60s) each way
 	@scripts/deps test
+	go test -run '^$$' -fuzz '^FuzzUnmarshal$$' $(FUZZ) ./internal/yaml
 	go test -run '^$$' -fuzz '^FuzzDecompress$$' $(FUZZ) ./internal/squash/decompress
 	go test -run '^$$' -fuzz '^FuzzReader$$' $(FUZZ) ./internal/squash
 	CH_RUN_TEST_MUTANTS="20000 $$(date +%s)" go test -count=1 -run '^TestMutants$$' ./internal/squash

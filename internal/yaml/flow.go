@@ -54,8 +54,10 @@ func (p *parser) flowMapping(v reflect.Value) kind {
 		if c := p.peek(0); c == '[' || c == '{' || c == '*' || c == '&' || c == '?' && isSpace(p.peek(1)) {
 			return p.fail("a key that is no text is not supported")
 		}
-		key := p.scalar(true)
-		p.skipFlow()
+		line, key := p.line, p.scalar(true)
+		if p.skipFlow(); p.line != line && p.peek(0) == ':' && !isSpace(p.peek(1)) {
+			return p.fail("no blank behind a colon")
+		}
 		e.read(key, p.flowValue)
 		if !p.separator('}') {
 			return null

@@ -1,8 +1,10 @@
 package test
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,9 +19,10 @@ func TestVendorDevices(t *testing.T) {
 	if err != nil || len(files) < 10 {
 		t.Fatalf("%d specifications: %v", len(files), err)
 	}
+	library := makeLibrary(t)
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			v := makeVendor(t, file)
+			v := makeVendor(t, file, library)
 			img := image(t)
 			for _, way := range []string{"--private-tmp", "--write-fake"} {
 				run := func(verb string, paths []string) string {
@@ -31,28 +34,46 @@ func TestVendorDevices(t *testing.T) {
 					}
 					return string(out)
 				}
-				for what, pair := range map[string][2]string{
-					"files": {run("cat", v.destinations), strings.Join(v.sources, "\n")},
-					"links": {run("readlink", v.links), strings.Join(v.targets, "\n")},
-				} {
-					if got := strings.TrimSpace(pair[0]); got != pair[1] {
-						t.Errorf("%s: %s: got\n%s\nwant\n%s", way, what, got, pair[1])
-					}
+				if got := run("cat", v.destinations); got != v.contents.String() {
+					t.Errorf("%s: the files are others: %d bytes, want %d", way, len(got), v.contents.Len())
+				}
+				if got, want := strings.TrimSpace(run("readlink", v.links)), strings.Join(v.targets, "\n"); got != want {
+					t.Errorf("%s: links: got\n%s\nwant\n%s", way, got, want)
 				}
 			}
 		})
 	}
 }
 
-// A vendor is a host on which everything is that a specification names. Each file contains the path that it has there.
-type vendor struct {
-	file                  string // the specification
-	destinations, sources []string
-	links, targets        []string
-	root                  string
+// soname is in place of the name that the library is known by.
+const soname = "libPLACEHOLDER-OF-A-NAME-THAT-IS-LONG-ENOUGH-FOR-ALL.so.1"
+
+// makeLibrary returns a library that needs no other.
+func makeLibrary(t *testing.T) []byte {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "library")
+	cmd := exec.Command("gcc", "-shared", "-nostdlib", "-Wl,-soname,"+soname, "-o", file, "-x", "c", "-")
+	cmd.Stdin = strings.NewReader("int vendor;")
+	output(t, cmd)
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
 }
 
-func makeVendor(t *testing.T, file string) *vendor {
+// A vendor is a host on which everything is that a specification names. Each file contains the path that it has there, and
+// libraries are some.
+type vendor struct {
+	root           string
+	file           string // the specification
+	library        []byte
+	destinations   []string
+	contents       strings.Builder // of all files
+	links, targets []string
+}
+
+func makeVendor(t *testing.T, file string, library []byte) *vendor {
 	t.Helper()
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -62,7 +83,7 @@ func makeVendor(t *testing.T, file string) *vendor {
 	if err := yaml.Unmarshal(data, &spec); err != nil {
 		t.Fatal(err)
 	}
-	v := &vendor{root: t.TempDir()}
+	v := &vendor{root: t.TempDir(), library: library}
 	v.edit(t, &spec.ContainerEdits)
 	for i := range spec.Devices {
 		v.edit(t, &spec.Devices[i].ContainerEdits)
@@ -81,16 +102,17 @@ func makeVendor(t *testing.T, file string) *vendor {
 func (v *vendor) edit(t *testing.T, e *specs.ContainerEdits) {
 	t.Helper()
 	for _, m := range e.Mounts {
-		source := m.HostPath
-		m.HostPath = filepath.Join(v.root, source)
+		content := v.content(m.HostPath)
+		m.HostPath = filepath.Join(v.root, m.HostPath)
 		if err := os.MkdirAll(filepath.Dir(m.HostPath), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(m.HostPath, []byte(source+"\n"), 0o644); err != nil {
+		if err := os.WriteFile(m.HostPath, content, 0o644); err != nil {
 			t.Fatal(err)
 		}
 		if !isDevice(m.ContainerPath) {
-			v.destinations, v.sources = append(v.destinations, m.ContainerPath), append(v.sources, source)
+			v.destinations = append(v.destinations, m.ContainerPath)
+			v.contents.Write(content)
 		}
 	}
 	for _, h := range e.Hooks {
@@ -100,6 +122,17 @@ func (v *vendor) edit(t *testing.T, e *specs.ContainerEdits) {
 			}
 		}
 	}
+}
+
+func (v *vendor) content(path string) []byte {
+	text := []byte(path + "\n")
+	name, _, isLibrary := strings.Cut(filepath.Base(path), ".so")
+	if !isLibrary {
+		return text
+	}
+	padded := make([]byte, len(soname))
+	copy(padded, name+".so.1")
+	return append(bytes.ReplaceAll(v.library, []byte(soname), padded), text...)
 }
 
 // isDevice says whether the path is in a directory that is the host's, so that nothing can be made there.

@@ -24,6 +24,8 @@ type link struct {
 	need         Need
 	inTheWay     occupant
 	old          string // of a link in the way, what it says
+	cleared      bool   // what was in the way is not any more
+	made         bool
 }
 
 // An occupant is what has the name of a link already.
@@ -72,13 +74,11 @@ func (m *merger) points() []point {
 }
 
 // makeInPlace makes the links in the image, all of them or none.
-func (m *merger) makeInPlace() (err error) {
-	made := 0
+func (m *merger) makeInPlace() error {
 	for n, d := range m.directories {
-		if made, err = m.makeLinks(d); err != nil {
-			m.unmakeLinks(d, made)
-			for _, earlier := range m.directories[:n] {
-				m.unmakeLinks(earlier, len(earlier.links))
+		if err := m.makeLinks(d); err != nil {
+			for _, made := range m.directories[:n+1] {
+				m.unmakeLinks(made)
 			}
 			return err
 		}
@@ -97,47 +97,54 @@ func (m *merger) open(d *linkDirectory) (err error) {
 	return nil
 }
 
-// makeLinks returns how many links it has made, or begun to make.
-func (m *merger) makeLinks(d *linkDirectory) (made int, err error) {
+func (m *merger) makeLinks(d *linkDirectory) error {
 	if len(d.links) == 0 {
-		return 0, nil
+		return nil
 	}
 	if err := m.open(d); err != nil {
-		return 0, err
+		return err
 	}
 	defer d.close()
-	for i, l := range d.links {
+	for i := range d.links {
+		l := &d.links[i]
 		shown := m.tree.shown(path.Join(d.resolved(), l.name))
-		switch l.inTheWay {
-		case ours:
-			err = kernel.Unlink(d.handle, l.name)
-		case original:
-			err = kernel.Rename(d.handle, l.name, l.name+originalSuffix)
-		}
-		if err != nil {
-			return i, message.Wrap(err, "can't replace %s", shown)
+		if err := l.clear(d.handle); err != nil {
+			return message.Wrap(err, "can't replace %s", shown)
 		}
 		if err := kernel.Symlink(l.target, d.handle, l.name); err != nil {
-			return i + 1, message.Wrap(err, "can't make symlink: %s", shown)
+			return message.Wrap(err, "can't make symlink: %s", shown)
 		}
+		l.made = true
 	}
-	return len(d.links), nil
+	return nil
 }
 
-// unmakeLinks restores what the first links have replaced, as far as it can.
-func (m *merger) unmakeLinks(d *linkDirectory, made int) {
-	if made == 0 || m.open(d) != nil {
+// clear takes away what is in the way of the link.
+func (l *link) clear(directory kernel.FD) (err error) {
+	switch l.inTheWay {
+	case ours:
+		err = kernel.Unlink(directory, l.name)
+	case original:
+		err = kernel.Rename(directory, l.name, l.name+originalSuffix)
+	}
+	l.cleared = err == nil
+	return err
+}
+
+// unmakeLinks takes back what has been made, as far as it can, and restores what that has replaced.
+func (m *merger) unmakeLinks(d *linkDirectory) {
+	if !slices.ContainsFunc(d.links, func(l link) bool { return l.made || l.cleared }) || m.open(d) != nil {
 		return
 	}
 	defer d.close()
-	for _, l := range slices.Backward(d.links[:made]) {
-		if target, err := kernel.Readlink(d.handle, l.name); err == nil && target == l.target {
+	for _, l := range slices.Backward(d.links) {
+		if l.made {
 			_ = kernel.Unlink(d.handle, l.name)
 		}
-		switch l.inTheWay {
-		case ours:
+		switch {
+		case l.cleared && l.inTheWay == ours:
 			_ = kernel.Symlink(l.old, d.handle, l.name)
-		case original:
+		case l.cleared && l.inTheWay == original:
 			_ = kernel.Rename(d.handle, l.name+originalSuffix, l.name)
 		}
 	}

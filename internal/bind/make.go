@@ -3,6 +3,7 @@ package bind
 import (
 	"errors"
 	"path"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -12,8 +13,47 @@ import (
 
 // makeInPlace makes a mount point in the image.
 func (t *Tree) makeInPlace(p point) error {
-	if err := makePoint(t.root, p); err != nil {
+	err := makePoint(t.root, p)
+	switch {
+	case err == nil:
+		return nil
+	case p.kind == isDirectory:
 		return message.Wrap(err, "can't mkdir: %s", t.shown(p.asked))
+	}
+	return message.Wrap(err, "can't make file: %s", t.shown(p.asked))
+}
+
+// makeAllInPlace makes the mount points in the image, and returns the mounts that there is a point for.
+func (t *Tree) makeAllInPlace(mounts []OpenMount, points []point, log *message.Log) ([]OpenMount, error) {
+	for _, link := range t.stale {
+		if err := t.removeStale(link); err != nil {
+			return nil, err
+		}
+	}
+	for _, p := range points {
+		err := t.makeInPlace(p)
+		if err == nil {
+			continue
+		}
+		i := slices.IndexFunc(mounts, func(m OpenMount) bool { return m.resolved == p.resolved() })
+		if err := t.leaveOut(mounts[i].Destination, mounts[i].Need, err, log); err != nil {
+			return nil, err
+		}
+		mounts[i].close()
+		mounts = slices.Delete(mounts, i, i+1)
+	}
+	return mounts, nil
+}
+
+// removeStale removes a link of an earlier launch.
+func (t *Tree) removeStale(link string) error {
+	directory, err := kernel.HandleInRoot(t.root, path.Dir(link))
+	if err == nil {
+		err = kernel.Unlink(directory, path.Base(link))
+		directory.Close()
+	}
+	if err != nil && !errors.Is(err, syscall.ENOENT) {
+		return message.Wrap(err, "can't replace %s", t.shown(link))
 	}
 	return nil
 }
@@ -32,9 +72,6 @@ func makePoint(root kernel.FD, p point) error {
 	if p.kind == isDirectory {
 		return nil
 	}
-	if p.text != "" {
-		return kernel.ReplaceFile(fd, path.Base(p.resolved()), []byte(p.text), 0o644)
-	}
 	err = kernel.CreateFile(fd, path.Base(p.resolved()), nil, 0o644)
 	if errors.Is(err, syscall.EEXIST) {
 		return nil
@@ -51,13 +88,7 @@ func (t *Tree) makeLate(m OpenMount) (kernel.FD, error) {
 	}
 	first, _, _ := strings.Cut(p.rest, "/")
 	first = path.Join(p.ancestor, first)
-	var cover *OpenMount
-	var where string
-	for i := range t.mounted {
-		if landing := t.landing(t.mounted[i]); Within(p.ancestor, landing) {
-			cover, where = &t.mounted[i], landing
-		}
-	}
+	cover, where := t.cover(p.ancestor)
 	switch {
 	case cover == nil:
 		return -1, message.Errorf("can't bind: destination not found: %s", t.shown(m.Destination))
@@ -68,4 +99,35 @@ func (t *Tree) makeLate(m OpenMount) (kernel.FD, error) {
 		return -1, err
 	}
 	return kernel.HandleInRoot(t.root, p.resolved())
+}
+
+// cover returns the mount that is on top at a resolved path, and where it is mounted; nil for the image.
+func (t *Tree) cover(resolved string) (cover *OpenMount, where string) {
+	for i := range t.mounted {
+		if landing := t.landing(t.mounted[i]); Within(resolved, landing) {
+			cover, where = &t.mounted[i], landing
+		}
+	}
+	return cover, where
+}
+
+// linkLate makes a symbolic link below what is mounted already, if that is a tmpfs of the container's own. Directories of the
+// host have the links that they have.
+func (t *Tree) linkLate(m OpenMount) error {
+	p, err := t.locatePath(path.Dir(m.Destination), isDirectory)
+	if err != nil {
+		return err
+	}
+	if cover, _ := t.cover(p.ancestor); cover == nil || cover.Kind != Tmpfs {
+		return nil
+	}
+	directory, err := kernel.MkdirAllInRoot(t.root, p.resolved())
+	if err != nil {
+		return message.Wrap(err, "can't mkdir: %s", t.shown(p.resolved()))
+	}
+	defer directory.Close()
+	if err := kernel.Symlink(m.Source, directory, path.Base(m.Destination)); err != nil && !errors.Is(err, syscall.EEXIST) {
+		return message.Wrap(err, "can't make symlink: %s", t.shown(m.Destination))
+	}
+	return nil
 }

@@ -14,6 +14,9 @@ import (
 // Most images have a /run. An overlay for the sake of the last one is on "/", in the way of every lookup.
 var places = [...]string{"/run/ch-run", "/opt/ch-run", "/ch-run"}
 
+// maxTarget is the length that what a symbolic link says has to be below, in bytes (symlink(7), PATH_MAX).
+const maxTarget = 4096
+
 // A merger puts symbolic links into the tree, a hundred of them at little more than the cost of one.
 //
 // A file is merged by a link to it in a mount of the directory that it is in on the host: one mount for however many
@@ -22,6 +25,7 @@ var places = [...]string{"/run/ch-run", "/opt/ch-run", "/ch-run"}
 type merger struct {
 	tree        *Tree
 	log         *message.Log
+	locked      kernel.FD // the image, if it is to be written to; else -1
 	place       string
 	solid       []OpenMount     // the mounts that are no links, so far
 	landings    []string        // where they will be; "" if not yet known
@@ -40,7 +44,7 @@ func (m *OpenMount) isLink() bool { return m.Kind == Symlink || m.file != "" }
 // of a link, that would be made in a directory of the host; there, a file to be merged gets a mount of its own. Nothing
 // is changed by that.
 func (t *Tree) spread(mounts []OpenMount, log *message.Log) ([]OpenMount, *merger, error) {
-	m := &merger{tree: t, log: log}
+	m := &merger{tree: t, log: log, locked: -1}
 	for i := range mounts {
 		if mounts[i].isLink() {
 			m.most++
@@ -49,9 +53,10 @@ func (t *Tree) spread(mounts []OpenMount, log *message.Log) ([]OpenMount, *merge
 	if m.most == 0 {
 		return mounts, m, nil
 	}
+	m.lock()
 	m.byPath, m.needed, m.bad, m.exact = map[string]*linkDirectory{}, map[string]bool{}, map[string]bool{}, map[string]bool{}
 	if err := m.choosePlace(mounts); err != nil {
-		return nil, nil, err
+		return nil, m, err
 	}
 	first := -1
 	for i := range mounts {
@@ -64,16 +69,16 @@ func (t *Tree) spread(mounts []OpenMount, log *message.Log) ([]OpenMount, *merge
 			first = len(m.solid)
 		}
 		if err := m.link(mount); err != nil {
-			return nil, nil, err
+			return nil, m, err
 		}
 	}
 	extra, err := m.mountParents()
 	if err != nil {
-		return nil, nil, err
+		return nil, m, err
 	}
 	originals, err := m.keepOriginals()
 	if err != nil {
-		return nil, nil, err
+		return nil, m, err
 	}
 	extra = append(extra, originals...)
 	if t.writing == InPlace && len(extra) > 0 { // of all the mount points, the image gets but one
@@ -82,12 +87,31 @@ func (t *Tree) spread(mounts []OpenMount, log *message.Log) ([]OpenMount, *merge
 	return slices.Insert(m.solid, first, extra...), m, nil
 }
 
+// lock keeps others from changing the image at the same time: what is found out about it is to stay true. Where the file
+// system has no locks, nobody does.
+func (m *merger) lock() {
+	if m.tree.writing != InPlace {
+		return
+	}
+	fd, err := kernel.OpenForReading(m.tree.root)
+	if err == nil {
+		m.locked = fd
+		_ = kernel.Lock(fd)
+	}
+}
+
+func (m *merger) unlock() {
+	if m.locked >= 0 {
+		m.locked.Close()
+	}
+}
+
 func (m *merger) add(mount OpenMount) {
 	m.solid = append(m.solid, mount)
 	m.landings = append(m.landings, "")
 }
 
-// choosePlace chooses one that no mount is on, whether it comes earlier or later.
+// choosePlace chooses one that no mount is on, above or below, whether it comes earlier or later.
 func (m *merger) choosePlace(mounts []OpenMount) error {
 	var solid []OpenMount
 	for i := range mounts {
@@ -97,18 +121,47 @@ func (m *merger) choosePlace(mounts []OpenMount) error {
 	}
 	landings := make([]string, len(solid))
 	for _, place := range places {
-		p, err := m.tree.locatePath(place+"/host", isDirectory)
-		if err == nil && !m.tree.covered(p, solid, landings) && !mountedAt(solid, place) {
+		p, err := m.tree.locatePath(place, isDirectory)
+		if err == nil && m.isFree(p) && !m.tree.covered(p, solid, landings) && !mountedAt(solid, place) {
 			m.place = place
 			return nil
 		}
 	}
-	return message.Errorf("can't merge files of the host: something is mounted at all of %s", strings.Join(places[:], " "))
+	return message.Errorf("can't merge files of the host: none of %s can be had in the image, and have nothing mounted there", strings.Join(places[:], " "))
 }
 
-// mountedAt says whether a mount, the destination of which may have to be made, is on the path or above it.
+// isFree says whether the image can have directories of ours at a place.
+func (m *merger) isFree(p point) bool {
+	switch {
+	case m.tree.writing != InPlace:
+		return p.rest != "" || isEmpty(m.tree.root, p.ancestor)
+	case p.rest == "":
+		return true // for a mount point
+	}
+	fd, err := kernel.HandleInRoot(m.tree.root, p.ancestor)
+	if err != nil {
+		return false
+	}
+	defer fd.Close()
+	return kernel.Access(fd.Path(), "w") == nil
+}
+
+func isEmpty(root kernel.FD, directory string) bool {
+	fd, err := kernel.HandleInRoot(root, directory)
+	if err != nil {
+		return false
+	}
+	defer fd.Close()
+	names, err := kernel.Names(fd)
+	return err == nil && len(names) == 0
+}
+
+// mountedAt says whether a mount, the destination of which may have to be made, is on the path, above it or below.
 func mountedAt(mounts []OpenMount, p string) bool {
-	return slices.ContainsFunc(mounts, func(m OpenMount) bool { return Within(p, path.Clean(m.Destination)) })
+	return slices.ContainsFunc(mounts, func(m OpenMount) bool {
+		at := path.Clean(m.Destination)
+		return Within(p, at) || Within(at, p)
+	})
 }
 
 // link turns a mount into a link, or adds it as it is.
@@ -119,23 +172,26 @@ func (m *merger) link(mount *OpenMount) error {
 	}
 	if err != nil {
 		mount.close()
-		return leaveOut(mount.Destination, mount.Need, err, m.log)
+		return m.tree.leaveOut(mount.Destination, mount.Need, err, m.log)
 	}
 	covered := d != nil && (m.covers(d) || m.exact[path.Join(d.resolved(), name)])
 	switch parent := path.Dir(mount.file); {
 	case d == nil: // said already
 		mount.close()
 	case covered && mount.Kind == Symlink:
-		m.log.Verbose("symlink not made, under existing bind-mount: %s", mount.Destination)
+		m.add(*mount)
 	case mount.Kind == Symlink:
 		d.set(link{name: name, target: mount.Source, need: mount.Need})
 	case covered || parent == "/":
 		mount.close()
 		mount.Merge, mount.file = false, ""
 		if err := mount.open(nil); err != nil {
-			return leaveOut(mount.Destination, mount.Need, message.Wrap(err, "can't bind: can't open source: %s", mount.Source), m.log)
+			return m.tree.leaveOut(mount.Destination, mount.Need, message.Wrap(err, "can't bind: can't open source: %s", mount.Source), m.log)
 		}
 		m.add(*mount)
+	case len(m.place)+len("/host")+len(mount.file) >= maxTarget:
+		mount.close()
+		return m.tree.leaveOut(mount.Destination, mount.Need, message.Wrap(syscall.ENAMETOOLONG, "can't bind %s", mount.Source), m.log)
 	default:
 		mount.close()
 		d.set(link{name: name, target: m.place + "/host" + mount.file, need: mount.Need})
@@ -210,18 +266,32 @@ func (m *merger) checkFree(p string) error {
 	return message.Wrap(syscall.EISDIR, "can't bind: %s", m.tree.shown(p))
 }
 
-// makeWay takes back the link at a point that a mount needs. One above it is an error.
+// makeWay returns an error if links are in the way of a mount point, or it in theirs.
 func (m *merger) makeWay(p point) error {
 	for made := range p.missing {
-		if !m.hasLink(made) {
-			continue
-		}
-		if made != p.resolved() {
+		if m.hasLink(made) {
 			return notDirectory(m.tree.shown(made))
 		}
-		m.byPath[path.Dir(made)].remove(path.Base(made))
+	}
+	if p.kind != isDirectory {
+		return m.checkFree(p.resolved())
 	}
 	return nil
+}
+
+// giveWay takes back the link that has the place of a mount.
+func (m *merger) giveWay(mount OpenMount) {
+	if len(m.directories) == 0 || !mount.Need.is(Create) {
+		return
+	}
+	parent, name := path.Split(strings.TrimRight(mount.Destination, "/"))
+	at, err := m.tree.Resolve(parent)
+	if err != nil {
+		return // which is said where the mount point is to be made
+	}
+	if d := m.byPath[at]; d != nil && d.has(name) {
+		d.remove(name)
+	}
 }
 
 // covers says whether a mount so far is on the directory, or above it.

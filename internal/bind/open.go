@@ -2,6 +2,7 @@ package bind
 
 import (
 	"errors"
+	"strings"
 	"syscall"
 
 	"ch-run/internal/kernel"
@@ -71,11 +72,13 @@ func (m *OpenMount) open(sources *sources) (err error) {
 	if err != nil || st.IsDir() {
 		return err
 	}
-	m.regular = st.IsRegular()
-	m.file, err = m.handle.Name()
-	m.handle.Close()
-	m.handle = -1
-	return err
+	name, err := m.handle.Name()
+	if err != nil || !strings.HasPrefix(name, "/") { // a pipe has no path
+		return err
+	}
+	m.file, m.regular = name, st.IsRegular()
+	m.close()
+	return nil
 }
 
 func (m *OpenMount) close() {

@@ -60,7 +60,7 @@ func (m *merger) examine(d *linkDirectory) error {
 		if err == nil {
 			continue
 		}
-		if err := leaveOut(path.Join(d.ancestor, l.name), l.need, err, m.log); err != nil {
+		if err := m.tree.leaveOut(path.Join(d.ancestor, l.name), l.need, err, m.log); err != nil {
 			return err
 		}
 		if errors.Is(err, syscall.EACCES) { // it is the directory that may not be searched, for none of them
@@ -91,7 +91,7 @@ func (m *merger) look(d *linkDirectory, l *link) (useful bool, err error) {
 		if l.old == l.target {
 			return false, nil
 		}
-		if m.tree.writing == InPlace && isOurs(l.old) {
+		if m.tree.isOurs(path.Join(d.ancestor, l.name)) {
 			l.inTheWay = ours
 			return true, nil
 		}
@@ -110,11 +110,11 @@ func (m *merger) look(d *linkDirectory, l *link) (useful bool, err error) {
 		return true, nil
 	}
 	_, err = kernel.LinkStat(d.handle, l.name+originalSuffix)
-	if errors.Is(err, syscall.ENOENT) {
-		return true, nil
-	}
-	if err == nil {
+	switch {
+	case d.has(l.name + originalSuffix), err == nil:
 		err = syscall.EEXIST
+	case errors.Is(err, syscall.ENOENT):
+		return true, nil
 	}
 	return false, message.Wrap(err, "can't rename %s to %s%s", shown, l.name, originalSuffix).
 		Hint("remove one of the two, or use --write-fake in place of --write")
@@ -127,8 +127,9 @@ func (m *merger) linkOriginals(d *linkDirectory, place string) (replaced bool) {
 			continue
 		}
 		shown := link{name: l.name + originalSuffix, target: l.old}
-		if _, err := kernel.LinkStat(d.handle, shown.name); err == nil || d.has(shown.name) || m.needed[path.Join(d.ancestor, shown.name)] {
-			continue // of a name that is in use
+		_, err := kernel.LinkStat(d.handle, shown.name)
+		if !errors.Is(err, syscall.ENOENT) || d.has(shown.name) || m.needed[path.Join(d.ancestor, shown.name)] {
+			continue // of a name that is in use, or cannot be
 		}
 		if shown.target == "" { // no link itself
 			shown.target = path.Join(place+d.ancestor, l.name)
@@ -178,7 +179,39 @@ func (d *linkDirectory) there() ([]bool, error) {
 	return there, err
 }
 
-// isOurs says whether a link leads to where merged files are.
-func isOurs(target string) bool {
-	return slices.ContainsFunc(places[:], func(place string) bool { return strings.HasPrefix(target, place+"/") })
+// isOurs says whether a symbolic link is one that an earlier launch has left in the image, with --write: it leads to where
+// merged files are, if need be by other links; or it leads nowhere, and what it has replaced is there.
+func (t *Tree) isOurs(link string) bool {
+	at := link
+	for range maxLinks {
+		directory, err := kernel.HandleInRoot(t.root, path.Dir(at))
+		if err != nil {
+			break
+		}
+		target, err := kernel.Readlink(directory, path.Base(at))
+		directory.Close()
+		if errors.Is(err, syscall.ENOENT) {
+			break
+		}
+		if err != nil {
+			return false
+		}
+		if slices.ContainsFunc(places[:], func(place string) bool { return strings.HasPrefix(target, place+"/") }) {
+			return true
+		}
+		if !strings.HasPrefix(target, "/") {
+			target = path.Join(path.Dir(at), target)
+		}
+		at = target
+	}
+	directory, err := kernel.HandleInRoot(t.root, path.Dir(link))
+	if err != nil {
+		return false
+	}
+	defer directory.Close()
+	_, err = kernel.LinkStat(directory, path.Base(link)+originalSuffix)
+	return err == nil && at != link
 }
+
+// maxLinks is how many links one may lead to.
+const maxLinks = 8

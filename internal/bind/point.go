@@ -3,6 +3,7 @@ package bind
 import (
 	"errors"
 	"path"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -25,6 +26,7 @@ import (
 // image itself. What cannot be made is found out before the image is changed.
 func (t *Tree) Prepare(mounts []OpenMount, overlaySize string, log *message.Log) ([]OpenMount, error) {
 	mounts, links, err := t.spread(mounts, log)
+	defer links.unlock()
 	if err != nil {
 		return nil, err
 	}
@@ -34,10 +36,9 @@ func (t *Tree) Prepare(mounts []OpenMount, overlaySize string, log *message.Log)
 	}
 	switch t.writing {
 	case InPlace:
-		for _, p := range missing {
-			if err := t.makeInPlace(p); err != nil {
-				return nil, err
-			}
+		mounts, err := t.makeAllInPlace(mounts, missing, log)
+		if err != nil {
+			return nil, err
 		}
 		return mounts, links.makeInPlace()
 	case InOverlay:
@@ -88,6 +89,7 @@ func (t *Tree) missing(mounts []OpenMount, links *merger, log *message.Log) (lef
 	left = make([]OpenMount, 0, len(mounts))
 	for i := range mounts {
 		m := &mounts[i]
+		links.giveWay(*m)
 		p, err := t.toBeMade(*m)
 		if err == nil && p.rest != "" {
 			landings[i] = p.resolved()
@@ -100,15 +102,23 @@ func (t *Tree) missing(mounts []OpenMount, links *merger, log *message.Log) (lef
 		if err != nil {
 			landings[i] = nowhere
 			m.close()
-			if err := leaveOut(m.Destination, m.Need, err, log); err != nil {
+			if err := t.leaveOut(m.Destination, m.Need, err, log); err != nil {
 				return nil, nil, err
 			}
 			continue
 		}
+		if m.Late != nil {
+			m.Content = m.Late()
+			p.text = string(m.Content)
+		}
 		if p.rest != "" {
-			points = append(points, p)
 			m.resolved = p.resolved()
-			if m.Kind == Content {
+			isContent := m.Kind == Content && t.writing != InPlace
+			if !isContent {
+				p.text = ""
+			}
+			points = append(points, p)
+			if isContent {
 				landings[i] = nowhere
 				continue
 			}
@@ -130,7 +140,7 @@ func (t *Tree) toBeMade(m OpenMount) (p point, err error) {
 	switch {
 	case err == nil:
 		fd.Close()
-		if m.Kind != Content || t.writing == ReadOnly {
+		if m.Kind != Content || t.writing != InOverlay {
 			return p, nil
 		}
 	case !errors.Is(err, syscall.ENOENT) && !errors.Is(err, syscall.ENOTDIR):
@@ -215,11 +225,16 @@ func (t *Tree) step(at, name string) (string, error) {
 		return "", message.Wrap(err, "can't mkdir: %s", t.shown(next))
 	}
 	defer directory.Close()
-	if link, err := kernel.LinkHandle(directory, name); err == nil {
-		link.Close()
-		return "", message.Errorf("can't mkdir: broken symlink: %s", t.shown(next))
+	if _, err := kernel.LinkStat(directory, name); err != nil {
+		return "", syscall.ENOENT
 	}
-	return "", syscall.ENOENT
+	if t.isOurs(next) {
+		if !slices.Contains(t.stale, next) {
+			t.stale = append(t.stale, next)
+		}
+		return "", syscall.ENOENT
+	}
+	return "", message.Errorf("can't mkdir: broken symlink: %s", t.shown(next))
 }
 
 func notDirectory(shown string) *message.Error {
@@ -243,9 +258,14 @@ func (t *Tree) covered(p point, earlier []OpenMount, landings []string) bool {
 // nowhere is what nothing is within.
 const nowhere = "nowhere"
 
-// landing returns the resolved destination of a mount whose destination exists, and else nowhere.
+// landing returns the resolved destination of a mount whose destination exists, or will be made, and else nowhere.
 func (t *Tree) landing(m OpenMount) string {
 	fd, err := kernel.HandleInRoot(t.root, m.point())
+	if err != nil && m.Need.is(Create) {
+		if p, err := t.locatePath(m.Destination, isDirectory); err == nil {
+			return p.resolved()
+		}
+	}
 	if err != nil {
 		return nowhere
 	}

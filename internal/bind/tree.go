@@ -27,8 +27,10 @@ type Tree struct {
 	scratch kernel.FD // a directory on a tmpfs that only this process sees
 	path    string    // of the image, for messages
 	writing Writing
-	made    int         // number of names used up in scratch
-	mounted []OpenMount // in order
+	made    int             // number of names used up in scratch
+	mounted []OpenMount     // in order
+	leftOut map[string]bool // destinations at which there is nothing in the end
+	stale   []string        // links of earlier launches that are in the way
 }
 
 // Attach has the image at imagePath mounted on the scratch tmpfs and returns the tree of it. mount gets the
@@ -68,7 +70,7 @@ func (t *Tree) Mount(mounts []OpenMount, log *message.Log) error {
 	for _, m := range mounts {
 		before := len(t.mounted)
 		if err := t.mount(m); err != nil {
-			if err := leaveOut(m.Destination, m.Need, err, log); err != nil {
+			if err := t.leaveOut(m.Destination, m.Need, err, log); err != nil {
 				return err
 			}
 			continue
@@ -87,17 +89,27 @@ func (t *Tree) Mount(mounts []OpenMount, log *message.Log) error {
 
 // leaveOut returns the error for which there will be nothing at the destination, or no more than warns of it if that was
 // to be made but is not required.
-func leaveOut(destination string, need Need, err error, log *message.Log) error {
+func (t *Tree) leaveOut(destination string, need Need, err error, log *message.Log) error {
 	if !need.is(Create) || !need.is(DestinationOptional) {
 		return err
 	}
+	if t.leftOut == nil {
+		t.leftOut = map[string]bool{}
+	}
+	t.leftOut[destination] = true
 	log.Warning("%v; left out: %s", err, destination)
 	return nil
 }
 
+// LeftOut says whether a mount with that destination, which was to be made but is not required, turned out not to be possible.
+func (t *Tree) LeftOut(destination string) bool { return t.leftOut[destination] }
+
 func (t *Tree) mount(m OpenMount) error {
 	if err := t.checkClimb(m.Destination); err != nil {
 		return err
+	}
+	if m.Kind == Symlink {
+		return t.linkLate(m)
 	}
 	point, err := kernel.HandleInRoot(t.root, m.point())
 	if errors.Is(err, syscall.ENOENT) && m.Need.is(Create) {

@@ -124,6 +124,9 @@ func validateVersion(s specs.Spec) error {
 	return nil
 }
 
+// MaxPath is how long a path can be, in bytes, without the NUL byte at the end (PATH_MAX in linux/limits.h).
+const MaxPath = 4095
+
 // hookNames are the moments at which a runtime calls hooks (OCI runtime specification, config.md, "POSIX-platform
 // Hooks").
 const hookNames = " prestart createRuntime createContainer startContainer poststart poststop "
@@ -151,6 +154,8 @@ func validateEdits(e *specs.ContainerEdits) error {
 			return errors.New("mount without hostPath or containerPath")
 		case !isAbsolute(m.ContainerPath):
 			return fmt.Errorf("mount: containerPath must be absolute: %q", m.ContainerPath)
+		case len(m.ContainerPath) > MaxPath || len(m.HostPath) > MaxPath:
+			return fmt.Errorf("mount: a path of more than %d bytes", MaxPath)
 		case m.Type != "tmpfs" && !isAbsolute(m.HostPath):
 			return fmt.Errorf("mount: hostPath must be absolute: %q", m.HostPath)
 		case path.Clean(m.ContainerPath) == "/":

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"ch-run/internal/bind"
+	"ch-run/internal/cdi"
 	"ch-run/internal/message"
 
 	specs "tags.cncf.io/container-device-interface/specs-go"
@@ -47,6 +48,9 @@ func (d *Devices) addHook(h *specs.Hook, links *placed) error {
 			target, name, ok := strings.Cut(argument, "::")
 			if !ok || target == "" || !strings.HasPrefix(name, "/") || strings.Contains(argument, "\x00") {
 				return message.Errorf("CDI hook create-symlinks: not TARGET::LINK with an absolute LINK: %s", argument)
+			}
+			if len(target) > cdi.MaxPath || len(name) > cdi.MaxPath {
+				return message.Errorf("CDI hook create-symlinks: a path of more than %d bytes: %.40s…", cdi.MaxPath, argument)
 			}
 			links.set(bind.Mount{Kind: bind.Symlink, Source: target, Destination: path.Clean(name), Need: bind.Create})
 		}

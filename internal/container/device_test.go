@@ -254,7 +254,7 @@ func TestHooksThatAreNotKnown(t *testing.T) {
 	if err != nil || !strings.Contains(got, "folder /a\nand all other folders\nlinks true, cache true\n") {
 		t.Errorf("the linker cache for a folder and for all: %v, got\n%s", err, got)
 	}
-	for _, link := range []string{"a", "a::b", "::/b"} {
+	for _, link := range []string{"a", "a::b", "::/b", strings.Repeat("x/", 2048) + "::/b"} {
 		if _, err := planned(t, "", false, specification(t, hook(`"tool", "create-symlinks", "--link", "`+link+`"`))); err == nil {
 			t.Errorf("link %s is accepted", link)
 		}

@@ -22,8 +22,12 @@ type injection struct {
 	image     imageLinker
 	libraries []library
 	reader    linker.Reader
-	placed    map[string]bool // destinations of what is injected
-	skipped   map[string]bool // and of what turned out not to be of use
+	placed    map[string]bool   // destinations of what is injected
+	skipped   map[string]bool   // and of what turned out not to be of use
+	leads     map[string]string // links to libraries, and their targets
+	hookLinks []string          // those that hooks ask for
+	tree      *bind.Tree
+	resolved  map[string]string // directories of the image, without symbolic links
 }
 
 // inject opens the sources, and adds the hooks that do the rest. Paths of the host mean what they say only before the
@@ -38,8 +42,8 @@ func (d *Devices) inject(h *hooks, binds []bind.Mount, log *message.Log) error {
 		hook hook
 	}{
 		{&h.host, hook{"files of devices", i.files}},
-		{&h.host, hook{"linker cache", i.linkerCache}},
 		{&h.host, hook{"binds over devices", i.hidden}},
+		{&h.host, hook{"linker cache", i.linkerCache}},
 		{&h.guest, hook{"device nodes", i.nodes}},
 	} {
 		if err := step.list.add(failDuplicate, step.hook); err != nil {
@@ -65,9 +69,7 @@ func (i *injection) open(log *message.Log) error {
 		}
 	}
 	for n := range i.Mounts {
-		if !i.Strict {
-			i.Mounts[n].Need |= bind.DestinationOptional
-		}
+		i.Mounts[n].Need = i.need()
 		if m := &i.Mounts[n]; m.Kind == bind.Host && !m.Merge && kernel.IsReadOnlyFile(m.Source) {
 			m.Merge, m.ReadOnly = true, true // as good, and cheaper
 		}
@@ -84,6 +86,14 @@ func (i *injection) open(log *message.Log) error {
 	return err
 }
 
+// need is that of everything that devices bring along.
+func (d *Devices) need() bind.Need {
+	if d.Strict {
+		return bind.Create
+	}
+	return bind.Create | bind.DestinationOptional
+}
+
 // isTransient says whether what a specification names may well not be there: sockets of daemons, which may run or not.
 func isTransient(p string) bool {
 	return strings.HasPrefix(p, "/run/") || strings.HasPrefix(p, "/var/run/") || strings.HasPrefix(p, "/tmp/")
@@ -91,38 +101,44 @@ func isTransient(p string) bool {
 
 // files has the files of the devices mounted, and linked, but for those that would be of no use in this image.
 func (i *injection) files(s *stage) error {
+	i.tree, i.resolved, i.leads = s.tree, map[string]string{}, map[string]string{}
 	i.image = i.readImageLinker(s.tree.Root(), s.log)
 	s.mounts = slices.Grow(s.mounts, 2*len(i.sources))
 	i.libraries = make([]library, 0, len(i.sources))
+	var links []*bind.OpenMount
 	for n := range i.sources {
 		m := &i.sources[n]
+		if m.Kind == bind.Symlink {
+			links = append(links, m)
+			continue
+		}
 		useful, err := i.isUseful(m, s.log)
 		if err != nil {
 			return err
 		}
 		if !useful {
-			i.skipped[m.Destination] = true
-			s.log.Verbose("device: not injected: %s", m)
+			i.skip(m, s.log)
 			continue
 		}
 		i.placed[m.Destination] = true
 		s.mounts = append(s.mounts, *m)
 	}
 	if i.Links {
-		return i.linkNames(s)
+		if err := i.linkNames(s); err != nil {
+			return err
+		}
 	}
+	i.links(links, s)
 	return nil
+}
+
+func (i *injection) skip(m *bind.OpenMount, log *message.Log) {
+	i.skipped[m.Destination] = true
+	log.Verbose("device: not injected: %s", m)
 }
 
 // isUseful looks at libraries and programs, whether they can work in the image, and takes note of libraries.
 func (i *injection) isUseful(m *bind.OpenMount, log *message.Log) (bool, error) {
-	if m.Kind == bind.Symlink {
-		target := m.Source
-		if !strings.HasPrefix(target, "/") {
-			target = path.Join(path.Dir(m.Destination), target)
-		}
-		return !i.skipped[path.Clean(target)], nil
-	}
 	if err := m.CheckRead(isProgram(m.Destination)); err != nil {
 		return false, i.problem(message.Wrap(err, "device: can't read: %s", m.Source), log)
 	}
@@ -167,24 +183,28 @@ func (i *injection) readObject(fd kernel.FD, path string) (object *linker.Object
 	return i.reader.Read(fd)
 }
 
+// resolve returns a directory of the image without symbolic links, or as it is if it cannot be had.
+func (i *injection) resolve(directory string) string {
+	resolved, ok := i.resolved[directory]
+	if !ok {
+		var err error
+		if resolved, err = i.tree.Resolve(directory); err != nil {
+			resolved = directory
+		}
+		i.resolved[directory] = resolved
+	}
+	return resolved
+}
+
 // hidden says what of the devices the user's own mounts cover.
 func (i *injection) hidden(s *stage) error {
 	for _, b := range i.binds {
-		at, err := s.tree.Resolve(b.Destination)
-		if err != nil {
-			continue // it cannot be mounted, which is said later
-		}
-		resolved := map[string]string{}
+		at := i.resolve(b.Destination)
 		var hidden []string
 		for destination := range i.placed {
-			directory := path.Dir(destination)
-			if resolved[directory] == "" {
-				if resolved[directory], err = s.tree.Resolve(directory); err != nil {
-					resolved[directory] = "nowhere"
-				}
-			}
-			if bind.Within(resolved[directory], at) {
+			if bind.Within(i.resolve(path.Dir(destination)), at) {
 				hidden = append(hidden, destination)
+				i.skipped[destination] = true
 			}
 		}
 		if len(hidden) == 0 {
@@ -206,7 +226,7 @@ func (i *injection) hidden(s *stage) error {
 // with some devices.
 func (i *injection) nodes(s *stage) error {
 	for _, n := range i.Nodes {
-		if i.skipped[n.Path] { // said already
+		if i.skipped[n.Path] || i.tree.LeftOut(n.Path) { // said already
 			continue
 		}
 		err := kernel.Access(n.Path, n.Permissions)

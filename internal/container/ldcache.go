@@ -32,25 +32,13 @@ func (l library) name() string {
 // path is where others look for it: a link of that name, or the file itself.
 func (l library) path() string { return path.Join(path.Dir(l.destination), l.name()) }
 
-// linkNames makes what ldconfig(8) makes: links by which libraries are found that have another name than their file.
-func (i *injection) linkNames(s *stage) error {
-	links := make([]bind.Mount, 0, len(i.libraries))
-	for _, l := range i.libraries {
-		name := l.path()
-		if !i.inFolder(l.destination) || i.placed[name] {
-			continue
-		}
-		i.placed[name] = true
-		links = append(links, bind.Mount{Kind: bind.Symlink, Source: path.Base(l.destination), Destination: name, Need: bind.Create})
-	}
-	opened, err := bind.Open(links, nil)
-	s.mounts = append(s.mounts, opened...)
-	return err
-}
-
 // inFolder says whether the file is in one of the folders that a hook names. A hook that names none means all.
 func (i *injection) inFolder(file string) bool {
-	return i.AllFolders || slices.Contains(i.Folders, path.Dir(file))
+	if i.AllFolders {
+		return true
+	}
+	directory := i.resolve(path.Dir(file))
+	return slices.ContainsFunc(i.Folders, func(folder string) bool { return i.resolve(folder) == directory })
 }
 
 // linkerCache has the dynamic linker of the image find the libraries. Running the image's ldconfig(8) would take
@@ -63,6 +51,7 @@ func (i *injection) linkerCache(s *stage) error {
 				libraries = append(libraries, linker.Library{Name: l.name(), Path: l.path(), Machine: l.Machine})
 			}
 		}
+		libraries = append(libraries, i.linkedLibraries()...)
 		libraries = append(libraries, i.librariesOfDirectories(s.log)...)
 	}
 	switch {
@@ -72,16 +61,36 @@ func (i *injection) linkerCache(s *stage) error {
 		s.log.Verbose("no linker cache: the image has no GNU C library")
 		return nil
 	}
+	write := func() []byte { return i.writeCache(libraries, s.log) }
+	file, err := bind.Open([]bind.Mount{{Kind: bind.Content, Late: write, Destination: linkerCacheFile, Need: i.need()}}, nil)
+	s.mounts = append(s.mounts, file...)
+	return err
+}
+
+// writeCache returns the content of the cache, with those libraries that are where they should be.
+func (i *injection) writeCache(libraries []linker.Library, log *message.Log) []byte {
 	cache := i.image.cache
 	if cache == nil {
 		cache = linker.NewCache()
 	}
+	libraries = slices.DeleteFunc(libraries, func(l linker.Library) bool { return i.file(l.Path) == "" })
 	cache.Add(libraries)
-	s.log.Verbose("linker cache: %d libraries added", len(libraries))
-	file, err := bind.Open([]bind.Mount{{Kind: bind.Content, Content: cache.Bytes(), Destination: linkerCacheFile, Need: bind.Create}}, nil)
-	s.mounts = append(s.mounts, file...)
-	i.placed[linkerCacheFile] = true
-	return err
+	log.Verbose("linker cache: %d libraries added", len(libraries))
+	return cache.Bytes()
+}
+
+// linkedLibraries returns the other names that libraries have by links of hooks, as ldconfig(8) has them, too.
+func (i *injection) linkedLibraries() (libraries []linker.Library) {
+	byFile := make(map[string]library, len(i.libraries))
+	for _, l := range i.libraries {
+		byFile[l.destination] = l
+	}
+	for _, link := range i.hookLinks {
+		if l, ok := byFile[i.file(link)]; ok && isLibrary(link) && i.inFolder(link) {
+			libraries = append(libraries, linker.Library{Name: path.Base(link), Path: link, Machine: l.Machine})
+		}
+	}
+	return libraries
 }
 
 // librariesOfDirectories returns the libraries in folders that are, or are in, directories which are injected as a whole.

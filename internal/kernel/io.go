@@ -17,6 +17,9 @@ func OpenFile(path string) (FD, error) {
 	return open(CWD, path, unix.O_RDONLY|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
 }
 
+// Lock waits for the lock of the open file, which is kept until that is closed (flock(2)).
+func Lock(fd FD) error { return retry(func() error { return unix.Flock(int(fd), unix.LOCK_EX) }) }
+
 // FileLimit returns how many descriptors the process may have (getrlimit(2), RLIMIT_NOFILE), or less.
 func FileLimit() int {
 	var limit unix.Rlimit

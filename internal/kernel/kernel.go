@@ -160,20 +160,6 @@ func CreateFile(dir FD, name string, content []byte, mode uint32) error {
 	return nil
 }
 
-// ReplaceFile makes a regular file named name in dir, in place of one that may be there: at every moment there is the old
-// one or the new one.
-func ReplaceFile(dir FD, name string, content []byte, mode uint32) error {
-	temporary := name + ".ch-run-" + strconv.Itoa(os.Getpid())
-	if err := CreateFile(dir, temporary, content, mode); err != nil {
-		return err
-	}
-	err := unix.Renameat(int(dir), temporary, int(dir), name)
-	if err != nil {
-		_ = Unlink(dir, temporary)
-	}
-	return err
-}
-
 // Rename gives another name in the same directory, which nothing has yet (renameat2(2), RENAME_NOREPLACE; Linux 3.15).
 func Rename(dir FD, from, to string) error {
 	return unix.Renameat2(int(dir), from, int(dir), to, unix.RENAME_NOREPLACE)

@@ -76,26 +76,39 @@ func ParseCache(data []byte) (*Cache, error) {
 		return nil, ErrNotCache
 	}
 	all := string(data) // which the names and paths are parts of
+	texts := 0
 	c.entries = make([]entry, 0, count)
 	for i := range count {
 		b := data[cacheHeader+i*cacheEntry:]
 		e := entry{flags: int32(c.order.Uint32(b)), osVersion: c.order.Uint32(b[12:]), hwcap: c.order.Uint64(b[16:])}
 		e.name, e.path = part(all, c.order.Uint32(b[4:])), part(all, c.order.Uint32(b[8:]))
-		if e.name == "" || e.path == "" {
+		texts += len(e.name) + len(e.path)
+		if e.name == "" || e.path == "" || texts > maxTexts {
 			return nil, ErrNotCache
 		}
 		e.namesHwcap = e.hwcap>>32 == isExtension>>32
 		c.entries = append(c.entries, e)
 	}
-	return c, c.parseExtensions(data)
+	return c, c.parseExtensions(data, all)
 }
 
-// part returns the string at an offset; "" if there is none.
+// maxTexts is how many bytes the names and paths may have, which can be parts of each other, and maxHwcaps how many subdirectories
+// there may be for processors: a thousand times what is usual.
+const (
+	maxTexts  = 32 << 20
+	maxHwcaps = 4096
+)
+
+// longestPath is how long a path can be, in bytes (PATH_MAX).
+const longestPath = 4096
+
+// part returns the string at an offset; "" if there is none that may be a path.
 func part(all string, offset uint32) string {
 	if uint64(offset) >= uint64(len(all)) {
 		return ""
 	}
-	s, _, ok := strings.Cut(all[offset:], "\x00")
+	rest := all[offset:]
+	s, _, ok := strings.Cut(rest[:min(len(rest), longestPath)], "\x00")
 	if !ok {
 		return ""
 	}
@@ -103,7 +116,7 @@ func part(all string, offset uint32) string {
 }
 
 // parseExtensions reads the table of names that entries refer to.
-func (c *Cache) parseExtensions(data []byte) error {
+func (c *Cache) parseExtensions(data []byte, all string) error {
 	at := uint64(c.order.Uint32(data[32:]))
 	if at == 0 || at+8 > uint64(len(data)) || c.order.Uint32(data[at:]) != extensionMagic {
 		return c.checkHwcaps()
@@ -118,11 +131,11 @@ func (c *Cache) parseExtensions(data []byte) error {
 		if c.order.Uint32(b) != extensionHwcaps {
 			continue
 		}
-		if offset+size > uint64(len(data)) {
+		if offset+size > uint64(len(data)) || size/4 > maxHwcaps {
 			return ErrNotCache
 		}
 		for names := data[offset : offset+size]; len(names) >= 4; names = names[4:] {
-			c.hwcaps = append(c.hwcaps, text(data, uint64(c.order.Uint32(names))))
+			c.hwcaps = append(c.hwcaps, part(all, c.order.Uint32(names)))
 		}
 	}
 	return c.checkHwcaps()
@@ -201,7 +214,7 @@ func machineOf(flags int32) Machine {
 // Bytes returns the content of the cache file.
 func (c *Cache) Bytes() []byte {
 	// The linker searches by halves, in descending order of names. Among equals the first that fits counts.
-	slices.SortStableFunc(c.entries, func(a, b entry) int { return compareNames(b.name, a.name) })
+	slices.SortStableFunc(c.entries, func(a, b entry) int { return CompareNames(b.name, a.name) })
 
 	room := 0
 	for _, e := range c.entries {
@@ -269,9 +282,9 @@ func (c *Cache) append32(b []byte, values ...uint32) []byte {
 	return b
 }
 
-// compareNames is the order of the cache: by bytes, but numbers by their value, and digits after everything else
+// CompareNames is the order of the cache: by bytes, but numbers by their value, and digits after everything else
 // (_dl_cache_libcmp in elf/dl-cache.c of glibc).
-func compareNames(a, b string) int {
+func CompareNames(a, b string) int {
 	digit := func(s string) bool { return s != "" && s[0] >= '0' && s[0] <= '9' }
 	for a != "" {
 		switch {

@@ -93,7 +93,7 @@ func TestCacheAdd(t *testing.T) {
 	if !strings.Contains(lines, "=> /new/libcuda.so.1") || strings.Contains(lines, "/second/") || strings.Contains(lines, "/odd") {
 		t.Error(lines)
 	}
-	if !slices.IsSortedFunc(parsed.entries, func(a, b entry) int { return compareNames(b.name, a.name) }) {
+	if !slices.IsSortedFunc(parsed.entries, func(a, b entry) int { return CompareNames(b.name, a.name) }) {
 		t.Error("not in the order in which the linker searches")
 	}
 }
@@ -140,6 +140,24 @@ func TestDamagedCaches(t *testing.T) {
 	}
 }
 
+// A small file whose entries are all the same long text is not a cache that takes gigabytes.
+func TestCacheOfLongTexts(t *testing.T) {
+	for _, length := range []int{4000, 100_000, 1_000_000} {
+		const count = 100_000
+		c := NewCache()
+		b := append([]byte(cacheMagic), make([]byte, cacheHeader-len(cacheMagic))...)
+		c.order.PutUint32(b[20:], count)
+		text := uint32(cacheHeader + count*cacheEntry)
+		for range count {
+			b = c.append32(b, 0, text, text, 0, 0, 0)
+		}
+		b = append(append(b, bytes.Repeat([]byte("a"), length)...), 0)
+		if _, err := ParseCache(b); err == nil {
+			t.Errorf("accepted with %d bytes", length)
+		}
+	}
+}
+
 // In glibc's words: "libz.so.10" comes before "libz.so.9", and a digit before everything else.
 func TestCompareNames(t *testing.T) {
 	for _, c := range []struct {
@@ -149,10 +167,10 @@ func TestCompareNames(t *testing.T) {
 		{"libz.so.10", "libz.so.9", 1}, {"libz.so.1", "libz.so.1", 0}, {"libz.so.1", "libz.so.1.2", -1}, {"lib1", "liba", 1},
 		{"liba", "libb", -1}, {"", "a", -1}, {"a", "", 1}, {"1", "", 1}, {"a9b", "a09b", 0}, {"a9", "a9x", -1},
 	} {
-		if got := compareNames(c.a, c.b); got != c.want {
+		if got := CompareNames(c.a, c.b); got != c.want {
 			t.Errorf("%q, %q: %d", c.a, c.b, got)
 		}
-		if got := compareNames(c.b, c.a); got != -c.want {
+		if got := CompareNames(c.b, c.a); got != -c.want {
 			t.Errorf("%q, %q: %d", c.b, c.a, got)
 		}
 	}

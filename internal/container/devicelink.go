@@ -1,0 +1,101 @@
+package container
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"ch-run/internal/bind"
+	"ch-run/internal/kernel"
+	"ch-run/internal/linker"
+)
+
+// linkNames makes what ldconfig(8) makes: links by which libraries are found that have another name than their file. Of
+// several with one name, the newest gets the link.
+func (i *injection) linkNames(s *stage) error {
+	newest := map[string]library{}
+	for _, l := range i.libraries {
+		if other, ok := newest[l.path()]; !ok || linker.CompareNames(path.Base(l.destination), path.Base(other.destination)) > 0 {
+			newest[l.path()] = l
+		}
+	}
+	links := make([]bind.Mount, 0, len(i.libraries))
+	for _, l := range i.libraries {
+		name := l.path()
+		if !i.inFolder(l.destination) || i.placed[name] || newest[name].destination != l.destination {
+			continue
+		}
+		i.placed[name], i.leads[name] = true, l.destination
+		links = append(links, bind.Mount{Kind: bind.Symlink, Source: path.Base(l.destination), Destination: name, Need: i.need()})
+	}
+	opened, err := bind.Open(links, nil)
+	s.mounts = append(s.mounts, opened...)
+	return err
+}
+
+// links adds the links that lead somewhere, if need be by others of them. One to a library that is not there would hide what
+// the image has by its name.
+func (i *injection) links(links []*bind.OpenMount, s *stage) {
+	for progress := true; progress; {
+		progress = false
+		links = slices.DeleteFunc(links, func(m *bind.OpenMount) bool {
+			if isLibrary(m.Destination) && !i.exists(linkTarget(m)) {
+				return false
+			}
+			i.placed[m.Destination], progress = true, true
+			i.leads[m.Destination] = linkTarget(m)
+			i.hookLinks = append(i.hookLinks, m.Destination)
+			s.mounts = append(s.mounts, *m)
+			return true
+		})
+	}
+	for _, m := range links {
+		i.skip(m, s.log)
+	}
+}
+
+// linkTarget returns the path in the image that a link leads to.
+func linkTarget(m *bind.OpenMount) string {
+	if strings.HasPrefix(m.Source, "/") {
+		return path.Clean(m.Source)
+	}
+	return path.Join(path.Dir(m.Destination), m.Source)
+}
+
+// exists says whether there will be something at the path: of a device, or of the image.
+func (i *injection) exists(p string) bool {
+	if i.placed[p] {
+		return true
+	}
+	if i.skipped[p] {
+		return false
+	}
+	for n := range i.sources {
+		if m := &i.sources[n]; m.Kind == bind.Host && i.placed[m.Destination] && bind.Within(p, m.Destination) {
+			return true // in a directory that is mounted as a whole
+		}
+	}
+	fd, err := kernel.HandleInRoot(i.tree.Root(), p)
+	if err == nil {
+		fd.Close()
+	}
+	return err == nil
+}
+
+// file returns what a path leads to, by links that devices bring along; "" if something is missing on the way.
+func (i *injection) file(p string) string {
+	for range maxLinks {
+		if i.skipped[p] || i.tree.LeftOut(p) {
+			return ""
+		}
+		target, ok := i.leads[p]
+		if !ok {
+			return p
+		}
+		p = target
+	}
+	return ""
+}
+
+// maxLinks is how many links one may lead to.
+const maxLinks = 8

@@ -67,7 +67,7 @@ func (m *merger) points() []point {
 	points := make([]point, 0, n)
 	for _, d := range m.directories {
 		for _, l := range d.links {
-			points = append(points, point{d.resolved(), d.ancestor, path.Join(d.rest, l.name), isSymlink, l.target})
+			points = append(points, point{asked: d.resolved(), ancestor: d.ancestor, rest: path.Join(d.rest, l.name), kind: isSymlink, text: l.target})
 		}
 	}
 	return points
@@ -90,6 +90,9 @@ func (m *merger) makeInPlace() error {
 func (m *merger) open(d *linkDirectory) (err error) {
 	if d.handle >= 0 {
 		return nil
+	}
+	if err := m.tree.removeStale(d.point); err != nil {
+		return err
 	}
 	if d.handle, err = kernel.MkdirAllInRoot(m.tree.root, d.resolved()); err != nil {
 		return message.Wrap(err, "can't mkdir: %s", m.tree.shown(d.resolved()))

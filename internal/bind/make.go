@@ -13,6 +13,9 @@ import (
 
 // makeInPlace makes a mount point in the image.
 func (t *Tree) makeInPlace(p point) error {
+	if err := t.removeStale(p); err != nil {
+		return err
+	}
 	err := makePoint(t.root, p)
 	switch {
 	case err == nil:
@@ -25,11 +28,6 @@ func (t *Tree) makeInPlace(p point) error {
 
 // makeAllInPlace makes the mount points in the image, and returns the mounts that there is a point for.
 func (t *Tree) makeAllInPlace(mounts []OpenMount, points []point, log *message.Log) ([]OpenMount, error) {
-	for _, link := range t.stale {
-		if err := t.removeStale(link); err != nil {
-			return nil, err
-		}
-	}
 	for _, p := range points {
 		err := t.makeInPlace(p)
 		if err == nil {
@@ -45,15 +43,17 @@ func (t *Tree) makeAllInPlace(mounts []OpenMount, points []point, log *message.L
 	return mounts, nil
 }
 
-// removeStale removes a link of an earlier launch.
-func (t *Tree) removeStale(link string) error {
-	directory, err := kernel.HandleInRoot(t.root, path.Dir(link))
-	if err == nil {
-		err = kernel.Unlink(directory, path.Base(link))
-		directory.Close()
-	}
-	if err != nil && !errors.Is(err, syscall.ENOENT) {
-		return message.Wrap(err, "can't replace %s", t.shown(link))
+// removeStale removes the links of earlier launches that are in the way of the point.
+func (t *Tree) removeStale(p point) error {
+	for _, link := range p.stale {
+		directory, err := kernel.HandleInRoot(t.root, path.Dir(link))
+		if err == nil {
+			err = kernel.Unlink(directory, path.Base(link))
+			directory.Close()
+		}
+		if err != nil && !errors.Is(err, syscall.ENOENT) {
+			return message.Wrap(err, "can't replace %s", t.shown(link))
+		}
 	}
 	return nil
 }
@@ -111,8 +111,8 @@ func (t *Tree) cover(resolved string) (cover *OpenMount, where string) {
 	return cover, where
 }
 
-// linkLate makes a symbolic link below what is mounted already, if that is a tmpfs of the container's own. Directories of the
-// host have the links that they have.
+// linkLate makes a symbolic link below what is mounted already, if that is a tmpfs of the container's own. Directories
+// of the host have the links that they have.
 func (t *Tree) linkLate(m OpenMount) error {
 	p, err := t.locatePath(path.Dir(m.Destination), isDirectory)
 	if err != nil {

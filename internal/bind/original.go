@@ -14,8 +14,8 @@ import (
 // originalSuffix is at the end of the name of what a link has replaced.
 const originalSuffix = ".orig"
 
-// keepOriginals looks at what the links replace, and sees to it that it is there by another name. It returns the mounts which that needs.
-// They have to be made before anything is put on top of the image.
+// keepOriginals looks at what the links replace, and sees to it that it is there by another name. It returns the
+// mounts that this needs, which have to be made before anything is put on top of the image.
 func (m *merger) keepOriginals() (mounts []OpenMount, err error) {
 	for _, d := range m.directories {
 		if d.handle < 0 {

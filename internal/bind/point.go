@@ -3,7 +3,6 @@ package bind
 import (
 	"errors"
 	"path"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -54,7 +53,8 @@ type point struct {
 	ancestor string // the nearest directory that exists, resolved
 	rest     string // the path from there
 	kind     pointKind
-	text     string // what a file contains, or a symbolic link says
+	text     string   // what a file contains, or a symbolic link says
+	stale    []string // links of earlier launches that have to go, as nothing is behind them
 }
 
 // A pointKind is what a point is to be.
@@ -177,7 +177,7 @@ func (t *Tree) Resolve(unsafePath string) (string, error) {
 // takes back the component before it.
 func (t *Tree) locatePath(unsafePath string, kind pointKind) (point, error) {
 	at := "/"
-	var rest []string
+	var rest, stale []string
 	for c := range strings.SplitSeq(unsafePath, "/") {
 		switch {
 		case c == "" || c == ".":
@@ -189,6 +189,10 @@ func (t *Tree) locatePath(unsafePath string, kind pointKind) (point, error) {
 			rest = append(rest, c)
 		default:
 			next, err := t.step(at, c)
+			if errors.Is(err, errStale) {
+				stale = append(stale, path.Join(at, c))
+				err = syscall.ENOENT
+			}
 			if errors.Is(err, syscall.ENOENT) {
 				rest = append(rest, c)
 				continue
@@ -199,11 +203,14 @@ func (t *Tree) locatePath(unsafePath string, kind pointKind) (point, error) {
 			at = next
 		}
 	}
-	return point{asked: unsafePath, ancestor: at, rest: path.Join(rest...), kind: kind}, nil
+	return point{asked: unsafePath, ancestor: at, rest: path.Join(rest...), kind: kind, stale: stale}, nil
 }
 
+// errStale says that there is nothing but a link that an earlier launch has left.
+var errStale = errors.New("stale link")
+
 // step returns the resolved path of an entry of the directory at, which is resolved. The error is ENOENT
-// if there is none, and else a [message.Error].
+// if there is none, errStale, or else a [message.Error].
 func (t *Tree) step(at, name string) (string, error) {
 	next := path.Join(at, name)
 	fd, err := kernel.HandleInRoot(t.root, next)
@@ -229,10 +236,7 @@ func (t *Tree) step(at, name string) (string, error) {
 		return "", syscall.ENOENT
 	}
 	if t.isOurs(next) {
-		if !slices.Contains(t.stale, next) {
-			t.stale = append(t.stale, next)
-		}
-		return "", syscall.ENOENT
+		return "", errStale
 	}
 	return "", message.Errorf("can't mkdir: broken symlink: %s", t.shown(next))
 }

@@ -30,7 +30,6 @@ type Tree struct {
 	made    int             // number of names used up in scratch
 	mounted []OpenMount     // in order
 	leftOut map[string]bool // destinations at which there is nothing in the end
-	stale   []string        // links of earlier launches that are in the way
 }
 
 // Attach has the image at imagePath mounted on the scratch tmpfs and returns the tree of it. mount gets the
@@ -101,7 +100,7 @@ func (t *Tree) leaveOut(destination string, need Need, err error, log *message.L
 	return nil
 }
 
-// LeftOut says whether a mount with that destination, which was to be made but is not required, turned out not to be possible.
+// LeftOut says whether a mount with that destination, which was to be made but is not required, was not possible.
 func (t *Tree) LeftOut(destination string) bool { return t.leftOut[destination] }
 
 func (t *Tree) mount(m OpenMount) error {

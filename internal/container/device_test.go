@@ -113,8 +113,8 @@ func TestDevicePlans(t *testing.T) {
 	}
 }
 
-// All of a specification, asked for twice, is no more than once: each destination has one mount, and a directory comes before
-// what is in it.
+// All of a specification, asked for twice, is no more than once: each destination has one mount, and a directory comes
+// before what is in it.
 func TestAllOfASpecification(t *testing.T) {
 	files, err := filepath.Glob("testdata/devices/*.[yj]*")
 	if err != nil || len(files) < 10 {

@@ -62,8 +62,8 @@ func makeLibrary(t *testing.T) []byte {
 	return data
 }
 
-// A vendor is a host on which everything is that a specification names. Each file contains the path that it has there, and
-// libraries are some.
+// A vendor is a host on which everything is that a specification names. Each file contains the path that it has there,
+// and libraries are some.
 type vendor struct {
 	root           string
 	file           string // the specification

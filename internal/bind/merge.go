@@ -87,8 +87,8 @@ func (t *Tree) spread(mounts []OpenMount, log *message.Log) ([]OpenMount, *merge
 	return slices.Insert(m.solid, first, extra...), m, nil
 }
 
-// lock keeps others from changing the image at the same time: what is found out about it is to stay true. Where the file
-// system has no locks, nobody does.
+// lock keeps others from changing the image at the same time: what is found out about it is to stay true. Where the
+// file system has no locks, nobody does.
 func (m *merger) lock() {
 	if m.tree.writing != InPlace {
 		return

@@ -9,9 +9,9 @@ import (
 	"ch-run/internal/message"
 )
 
-// Open opens the sources of mounts: what is looked at now is what will be mounted. A mount of which the
-// source is optional and cannot be opened is left out. So is one of which it is not optional, if failed says so: it gets
-// the error, and returns the one to give up with, or nil. Without failed, it is the error that Open returns.
+// Open opens the sources of mounts: what is looked at now is what will be mounted. A mount of which the source is
+// optional and cannot be opened is left out. So is one of which it is not optional, if failed says so: it gets the
+// error, and returns the one to give up with, or nil. Without failed, it is the error that Open returns.
 func Open(mounts []Mount, failed func(Mount, *message.Error) error) ([]OpenMount, error) {
 	opened := make([]OpenMount, 0, len(mounts))
 	var sources sources

@@ -179,8 +179,8 @@ func (d *linkDirectory) there() ([]bool, error) {
 	return there, err
 }
 
-// isOurs says whether a symbolic link is one that an earlier launch has left in the image, with --write: it leads to where
-// merged files are, if need be by other links; or it leads nowhere, and what it has replaced is there.
+// isOurs says whether a symbolic link is one that an earlier launch has left in the image, with --write: it leads to
+// where merged files are, if need be by other links; or it leads nowhere, and what it has replaced is there.
 func (t *Tree) isOurs(link string) bool {
 	at := link
 	for range maxLinks {

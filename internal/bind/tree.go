@@ -86,8 +86,8 @@ func (t *Tree) Mount(mounts []OpenMount, log *message.Log) error {
 	return nil
 }
 
-// leaveOut returns the error for which there will be nothing at the destination, or no more than warns of it if that was
-// to be made but is not required.
+// leaveOut returns the error for which there will be nothing at the destination, or no more than warns of it if that
+// was to be made but is not required.
 func (t *Tree) leaveOut(destination string, need Need, err error, log *message.Log) error {
 	if !need.is(Create) || !need.is(DestinationOptional) {
 		return err
@@ -232,8 +232,8 @@ func explainMount(e *message.Error, err error) error {
 	return e
 }
 
-// sameKind returns an error if one is a directory and the other is not. The kernel's word for it is EINVAL, which is also
-// its word for much else.
+// sameKind returns an error if one is a directory and the other is not. The kernel's word for it is EINVAL, which is
+// also its word for much else.
 func sameKind(source, point kernel.FD) error {
 	a, err := source.Stat()
 	if err != nil {

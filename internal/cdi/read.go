@@ -46,8 +46,9 @@ func read(path, kind string) (*specification, error) {
 	return &specification{spec, path}, nil
 }
 
-// readFile reads the file at path. One that was found in a directory has to be a regular file: of a FIFO that lies there, nobody
-// knows whether anything will ever come out. Who names one, as in --device=<(nvidia-ctk cdi generate), does.
+// readFile reads the file at path. One that was found in a directory has to be a regular file: of a FIFO that lies
+// there, nobody knows whether anything will ever come out. Who names one, as in --device=<(nvidia-ctk cdi generate),
+// does.
 func readFile(path string, found bool) ([]byte, error) {
 	if !found {
 		return kernel.ReadFile(kernel.CWD, path)
@@ -111,8 +112,8 @@ func validate(s *specs.Spec) error {
 	return validateVersion(*s)
 }
 
-// validateVersion goes by the canonical module, which takes for granted that nothing is null. Of what came before version
-// 0.3.0 it only knows that it was there; its files differ from those in nothing but the number.
+// validateVersion goes by the canonical module, which takes for granted that nothing is null. Of what came before
+// version 0.3.0 it only knows that it was there; its files differ from those in nothing but the number.
 func validateVersion(s specs.Spec) error {
 	switch strings.TrimPrefix(s.Version, "v") {
 	case "0.1.0", "0.2.0":

@@ -100,8 +100,8 @@ func hookArguments(h *specs.Hook) []string {
 	return h.Args
 }
 
-// flagValues returns the values of a flag that can be repeated: "--name VALUE", "--name=VALUE", with one dash or two. Values
-// are lists with commas.
+// flagValues returns the values of a flag that can be repeated: "--name VALUE", "--name=VALUE", with one dash or two.
+// Values are lists with commas.
 func flagValues(args []string, name string) (values []string) {
 	for i := 0; i < len(args); i++ {
 		flag, value, attached := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(args[i], "-"), "-"), "=")

@@ -33,8 +33,8 @@ func (i *injection) linkNames(s *stage) error {
 	return err
 }
 
-// links adds the links that lead somewhere, if need be by others of them. One to a library that is not there would hide what
-// the image has by its name.
+// links adds the links that lead somewhere, if need be by others of them. One to a library that is not there would hide
+// what the image has by its name.
 func (i *injection) links(links []*bind.OpenMount, s *stage) {
 	for progress := true; progress; {
 		progress = false

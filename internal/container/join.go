@@ -156,8 +156,8 @@ func (p *Plan) publish(handles [2]early.NamespaceHandle, log *message.Log) {
 	early.Publish(facts, handles[0], handles[1])
 }
 
-// deviceVariables returns the variables of devices, each once, for losers who do nothing else to their environment. more
-// says that this is not all: one of them is among those that ch-run itself sets, or looks at.
+// deviceVariables returns the variables of devices, each once, for losers who do nothing else to their environment.
+// more says that this is not all: one of them is among those that ch-run itself sets, or looks at.
 func (p *Plan) deviceVariables() (entries []string, more bool) {
 	env := environ.New(nil)
 	for _, c := range p.Changes {

@@ -93,7 +93,8 @@ func (i *injection) linkedLibraries() (libraries []linker.Library) {
 	return libraries
 }
 
-// librariesOfDirectories returns the libraries in folders that are, or are in, directories which are injected as a whole.
+// librariesOfDirectories returns the libraries in folders that are, or are in, directories which are injected as a
+// whole.
 func (i *injection) librariesOfDirectories(log *message.Log) (libraries []linker.Library) {
 	for _, folder := range i.Folders {
 		for _, m := range i.sources {

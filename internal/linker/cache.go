@@ -92,8 +92,8 @@ func ParseCache(data []byte) (*Cache, error) {
 	return c, c.parseExtensions(data, all)
 }
 
-// maxTexts is how many bytes the names and paths may have, which can be parts of each other, and maxHwcaps how many subdirectories
-// there may be for processors: a thousand times what is usual.
+// maxTexts is how many bytes the names and paths may have, which can be parts of each other, and maxHwcaps how many
+// subdirectories there may be for processors: a thousand times what is usual.
 const (
 	maxTexts  = 32 << 20
 	maxHwcaps = 4096

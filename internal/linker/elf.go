@@ -2,8 +2,8 @@ package linker
 
 import "strconv"
 
-// What is needed of elf(5). Package debug/elf, which has it all, brings in packages for debug information and compression,
-// and every launch would pay for their initialisation.
+// What is needed of elf(5). Package debug/elf, which has it all, brings in packages for debug information and
+// compression, and every launch would pay for their initialisation.
 
 // A Machine is the processor that an object is for (e_machine).
 type Machine uint16

@@ -51,8 +51,8 @@ func (p *parser) plainLine(flow bool) string {
 	}
 }
 
-// continued adds to a scalar without quotes the following lines that belong to it: those that are indented more than the
-// column, up to a comment.
+// continued adds to a scalar without quotes the following lines that belong to it: those that are indented more than
+// the column, up to a comment.
 func (p *parser) continued(s *scalar, column int) {
 	var all strings.Builder
 	for p.err == nil {
@@ -152,8 +152,8 @@ func (p *parser) simple(quote byte) (text string, ok bool) {
 	return rest[:end], true
 }
 
-// foldQuoted reads the ends of lines in a text in quotes. The blanks around them do not count, but for what is to be kept of the
-// text so far.
+// foldQuoted reads the ends of lines in a text in quotes. The blanks around them do not count, but for what is to be
+// kept of the text so far.
 func (p *parser) foldQuoted(b *strings.Builder, kept int) {
 	text := b.String()
 	b.Reset()

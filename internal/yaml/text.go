@@ -52,8 +52,8 @@ func (p *parser) textHeader(column int) (indent int, chomp chomping) {
 	return indent, chomp
 }
 
-// textLines reads the lines up to the last that is not empty, and says whether that has an end. breaks counts the empty ones
-// behind it.
+// textLines reads the lines up to the last that is not empty, and says whether that has an end. breaks counts the empty
+// ones behind it.
 func (p *parser) textLines(column, indent int) (lines []string, breaks int, ended bool) {
 	widest := 0 // of the empty lines
 	for p.peek(0) == '\n' {

@@ -1,10 +1,10 @@
-// Package yaml reads configuration files in YAML 1.2 (https://yaml.org/spec/1.2.2), and so in JSON, into structures, and
-// is strict about it: unknown fields, keys that are there twice and values of another kind are errors.
+// Package yaml reads configuration files in YAML 1.2 (https://yaml.org/spec/1.2.2), and so in JSON, into structures,
+// and is strict about it: unknown fields, keys that are there twice and values of another kind are errors.
 //
 // It is not from a library because every launch pays for what is linked, whether it is used or not. By medians of 600
-// launches in turns, gopkg.in/yaml.v3 takes 3 to 7 % of a launch, version 4 of it 2 %, and github.com/goccy/go-yaml 2 to 3 %:
-// tables are filled and regular expressions compiled when the program starts, and the code that does run is spread over
-// more pages. The tests compare with libraries.
+// launches in turns, gopkg.in/yaml.v3 takes 3 to 7 % of a launch, version 4 of it 2 %, and github.com/goccy/go-yaml 2
+// to 3 %: tables are filled and regular expressions compiled when the program starts, and the code that does run is
+// spread over more pages. The tests compare with libraries.
 //
 // What it does not know is an error, and never taken for something else: tags, merge keys, keys that are no text,
 // directives, more than one document.
@@ -17,8 +17,8 @@ import (
 	"unicode/utf8"
 )
 
-// Unmarshal reads the document in data into what v points to: structures, the fields of which have the names of their json
-// tags, slices, maps of text, pointers to such, text, whole numbers, and bool. The error gives the line.
+// Unmarshal reads the document in data into what v points to: structures, the fields of which have the names of their
+// json tags, slices, maps of text, pointers to such, text, whole numbers, and bool. The error gives the line.
 func Unmarshal(data []byte, v any) error {
 	p := parser{text: strings.TrimPrefix(string(data), "\ufeff"), left: maxValues}
 	p.checkCharacters()
@@ -81,7 +81,8 @@ func (p *parser) failAt(at int, format string, args ...any) kind {
 	return null
 }
 
-// checkCharacters accepts printable ones, and those that begin a new line as UNIX and Windows have it (YAML 1.2.2, 5.1).
+// checkCharacters accepts printable ones, and those that begin a new line as UNIX and Windows have it (YAML 1.2.2,
+// 5.1).
 func (p *parser) checkCharacters() {
 	p.text = strings.ReplaceAll(p.text, "\r\n", "\n")
 	for i, c := range p.text {
@@ -167,8 +168,8 @@ func (p *parser) skipBlanks() {
 	}
 }
 
-// skip goes on to the next line that says something, if the rest of this one says nothing, and to its text. A comment has
-// blanks before it, or nothing.
+// skip goes on to the next line that says something, if the rest of this one says nothing, and to its text. A comment
+// has blanks before it, or nothing.
 func (p *parser) skip() {
 	for p.at < len(p.text) {
 		begin := p.at

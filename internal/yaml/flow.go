@@ -113,6 +113,7 @@ func (p *parser) skipFlow() {
 
 // continuedInFlow adds to a scalar without quotes what belongs to it in the next lines.
 func (p *parser) continuedInFlow(s *scalar) {
+	var all strings.Builder
 	for p.peek(0) == '\n' && p.err == nil {
 		at, line, breaks := p.at, p.line, 0
 		for ; p.peek(0) == '\n'; p.skipBlanks() {
@@ -121,9 +122,16 @@ func (p *parser) continuedInFlow(s *scalar) {
 		}
 		if c := p.peek(0); c == 0 || c == '#' || isFlow(c) || c == ':' && (isSpace(p.peek(1)) || isFlow(p.peek(1))) || p.atMarker() {
 			p.at, p.line = at, line
-			return
+			break
 		}
-		s.text += fold(breaks) + p.plainLine(true)
+		if all.Len() == 0 {
+			all.WriteString(s.text)
+		}
+		all.WriteString(fold(breaks))
+		all.WriteString(p.plainLine(true))
+	}
+	if all.Len() > 0 {
+		s.text = all.String()
 	}
 }
 

@@ -91,22 +91,22 @@ func (p *parser) singleQuoted() string {
 	if text, ok := p.simple('\''); ok {
 		return text
 	}
-	var b strings.Builder
+	var b []byte
 	for {
 		switch c := p.peek(0); {
 		case p.at == len(p.text):
 			p.failAt(begin, "no quote at the end")
 			return ""
 		case c == '\'' && p.peek(1) == '\'':
-			b.WriteByte(c)
+			b = append(b, c)
 			p.step(2)
 		case c == '\'':
 			p.step(1)
-			return b.String()
+			return string(b)
 		case c == '\n':
-			p.foldQuoted(&b, 0)
+			b = p.foldQuoted(b, 0)
 		default:
-			b.WriteByte(c)
+			b = append(b, c)
 			p.step(1)
 		}
 	}
@@ -119,7 +119,7 @@ func (p *parser) doubleQuoted() string {
 	if text, ok := p.simple('"'); ok {
 		return text
 	}
-	var b strings.Builder
+	var b []byte
 	kept := 0 // how much of it is not to be trimmed at the end of a line
 	for {
 		switch c := p.peek(0); {
@@ -127,15 +127,16 @@ func (p *parser) doubleQuoted() string {
 			p.failAt(begin, "no quote at the end")
 			return ""
 		case c == '\\':
-			p.escape(&b)
-			kept = b.Len()
+			b = p.escape(b)
+			kept = len(b)
 		case c == '"':
 			p.step(1)
-			return b.String()
+			return string(b)
 		case c == '\n':
-			p.foldQuoted(&b, kept)
+			b = p.foldQuoted(b, kept)
+			kept = len(b)
 		default:
-			b.WriteByte(c)
+			b = append(b, c)
 			p.step(1)
 		}
 	}
@@ -143,23 +144,22 @@ func (p *parser) doubleQuoted() string {
 
 // simple reads a scalar in quotes that has nothing special in it.
 func (p *parser) simple(quote byte) (text string, ok bool) {
-	rest := p.restOfLine()
+	rest := p.text[p.at:]
 	end := strings.IndexByte(rest, quote)
-	if end < 0 || strings.IndexByte(rest[:end], '\\') >= 0 || quote == '\'' && strings.HasPrefix(rest[end+1:], "'") {
+	if end < 0 || strings.ContainsAny(rest[:end], "\\\n") || quote == '\'' && strings.HasPrefix(rest[end+1:], "'") {
 		return "", false
 	}
 	p.step(end + 1)
 	return rest[:end], true
 }
 
-// foldQuoted reads the ends of lines in a text in quotes. The blanks around them do not count, but for what is to be
-// kept of the text so far.
-func (p *parser) foldQuoted(b *strings.Builder, kept int) {
-	text := b.String()
-	b.Reset()
-	b.WriteString(text[:kept])
-	b.WriteString(strings.TrimRight(text[kept:], " \t"))
-	b.WriteString(fold(p.breaks()))
+// foldQuoted reads the ends of lines in a text in quotes, and returns the text so far with what is in place of them. The
+// blanks around them do not count, but for those among what is to be kept.
+func (p *parser) foldQuoted(b []byte, kept int) []byte {
+	for len(b) > kept && isBlank(b[len(b)-1]) {
+		b = b[:len(b)-1]
+	}
+	return append(b, fold(max(1, p.breaks()))...)
 }
 
 // breaks counts the ends of lines from here to the next text.
@@ -179,17 +179,16 @@ var escapes = [...]string{
 	"0\x00", "a\a", "b\b", "t\t", "\t\t", "n\n", "v\v", "f\f", "r\r", "e\x1b", "  ", "\"\"", "//", "\\\\", "N\u0085", "_\u00a0", "L\u2028", "P\u2029",
 }
 
-func (p *parser) escape(b *strings.Builder) {
+// escape reads an escape, and returns the text so far with what it stands for.
+func (p *parser) escape(b []byte) []byte {
 	c := p.peek(1)
 	p.step(2)
 	switch c {
 	case '\n': // which does not count
 		p.at--
-		b.WriteString(strings.Repeat("\n", p.breaks()-1))
-		return
+		return append(b, strings.Repeat("\n", max(1, p.breaks())-1)...)
 	case 'x':
-		b.WriteRune(p.hexadecimal(2))
-		return
+		return utf8.AppendRune(b, p.hexadecimal(2))
 	case 'u':
 		r := p.hexadecimal(4)
 		if utf16.IsSurrogate(r) && p.peek(0) == '\\' && p.peek(1) == 'u' { // as JSON has it
@@ -201,19 +200,17 @@ func (p *parser) escape(b *strings.Builder) {
 				p.at = at
 			}
 		}
-		b.WriteRune(r)
-		return
+		return utf8.AppendRune(b, r)
 	case 'U':
-		b.WriteRune(p.hexadecimal(8))
-		return
+		return utf8.AppendRune(b, p.hexadecimal(8))
 	}
 	for _, e := range escapes {
 		if e[0] == c {
-			b.WriteString(e[1:])
-			return
+			return append(b, e[1:]...)
 		}
 	}
 	p.failAt(p.at-2, "unknown escape: \\%c", c)
+	return b
 }
 
 // hexadecimal reads a number of so many digits that stands for a character.

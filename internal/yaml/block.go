@@ -167,13 +167,24 @@ func (p *parser) behindAnchor(column int, block bool, v reflect.Value) kind {
 	return p.behind(column, v)
 }
 
-// anchored reads a name, and the value that has it, by read.
+// anchored reads a name, and the value that has it, by read. That a name is used again is refused: an alias in what an
+// alias stands for would mean something else the second time.
 func (p *parser) anchored(read func(reflect.Value) kind, v reflect.Value) kind {
+	begin := p.at
 	p.step(1)
 	name := p.name()
 	p.skipBlanks()
 	a := anchor{p.at, p.line, read}
+	if c := p.peek(0); c == '&' || c == '*' {
+		return p.fail("an anchor in front of an anchor or an alias")
+	}
 	k := read(v)
+	if p.err != nil || p.aliases > 0 {
+		return k
+	}
+	if _, ok := p.anchors[name]; ok {
+		return p.failAt(begin, "an anchor twice is not supported: &%.40s", name)
+	}
 	if p.anchors == nil {
 		p.anchors = map[string]anchor{}
 	}
@@ -187,14 +198,20 @@ func (p *parser) alias(v reflect.Value) kind {
 	p.step(1)
 	a, ok := p.anchors[p.name()]
 	if !ok {
-		return p.failAt(begin, "unknown alias: %s", p.text[begin:p.at])
+		return p.failAt(begin, "unknown alias: %.40s", p.text[begin:p.at])
 	}
 	at, line := p.at, p.line
 	p.at, p.line = a.at, a.line
+	p.aliases++
 	k := a.read(v)
-	if p.err == nil {
-		p.at, p.line = at, line
+	p.aliases--
+	if p.err != nil {
+		return k
 	}
+	if p.reread += p.at - a.at; p.reread > maxReread {
+		return p.failAt(begin, "aliases stand for too much")
+	}
+	p.at, p.line = at, line
 	return k
 }
 

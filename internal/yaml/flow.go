@@ -55,7 +55,7 @@ func (p *parser) flowMapping(v reflect.Value) kind {
 			return p.fail("a key that is no text is not supported")
 		}
 		line, key := p.line, p.scalar(true)
-		if p.skipFlow(); p.line != line && p.peek(0) == ':' && !isSpace(p.peek(1)) {
+		if p.skipFlow(); key.plain && p.line != line && p.peek(0) == ':' && !isSpace(p.peek(1)) {
 			return p.fail("no blank behind a colon")
 		}
 		e.read(key, p.flowValue)

@@ -69,18 +69,18 @@ func (e *entries) read(key scalar, read func(reflect.Value) kind) {
 	case e.v.Kind() == reflect.Map:
 		name, value := reflect.ValueOf(key.text), reflect.New(e.v.Type().Elem()).Elem()
 		if e.v.MapIndex(name).IsValid() {
-			e.p.failAt(key.at, "%q twice", key.text)
+			e.p.failAt(key.at, "%.40q twice", key.text)
 		}
 		read(value)
 		e.v.SetMapIndex(name, value)
 	default:
 		field, ok := e.fields[key.text]
 		if !ok {
-			e.p.failAt(key.at, "unknown field %q", key.text)
+			e.p.failAt(key.at, "unknown field %.40q", key.text)
 			return
 		}
 		if e.had&(1<<field) != 0 {
-			e.p.failAt(key.at, "%q twice", key.text)
+			e.p.failAt(key.at, "%.40q twice", key.text)
 		}
 		e.had |= 1 << field
 		read(e.v.Field(field))
@@ -155,7 +155,7 @@ func (p *parser) set(v reflect.Value, s scalar) kind {
 	if v = target(v); v.Kind() == reflect.String {
 		v.SetString(s.text)
 	} else if !s.plain || !setPlain(v, s.text) {
-		p.failAt(s.at, "%q is not of type %s", s.text, v.Kind())
+		p.failAt(s.at, "%.40q is not of type %s", s.text, v.Kind())
 	}
 	return text
 }

@@ -30,6 +30,7 @@ func Unmarshal(data []byte, v any) error {
 const (
 	maxDepth  = 100     // of collections in collections
 	maxValues = 1 << 20 // with those that aliases stand for
+	maxReread = 8 << 20 // bytes that aliases stand for
 )
 
 // A parser reads a document from left to right, and puts what it reads into values. The first thing that is wrong takes
@@ -41,6 +42,8 @@ type parser struct {
 	depth   int
 	left    int // how many more values there may be
 	anchors map[string]anchor
+	aliases int // how many are being read, in each other
+	reread  int // how many bytes aliases have stood for
 	fields  map[reflect.Type]map[string]int
 	err     error
 }

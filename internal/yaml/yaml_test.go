@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +25,9 @@ type sample struct {
 	Yes     bool              `json:"yes" yaml:"yes"`
 }
 
+// colonBelow matches a colon that is not in the line of its key, and has no blank behind it.
+var colonBelow = regexp.MustCompile(`['"][ \t]*(#.*)?\n\s*:\S`)
+
 // byLibrary is what the library makes of a text.
 func byLibrary(data []byte) (s sample, err error) {
 	decoder := library.NewDecoder(bytes.NewReader(data))
@@ -40,8 +44,12 @@ func checkSame(t *testing.T, data []byte) (accepted bool) {
 		return false
 	}
 	want, err := byLibrary(data)
-	if err != nil && strings.Contains(err.Error(), "cannot start any token") && bytes.Contains(data, []byte("\t")) {
-		return true // a tab in a line that says nothing
+	switch {
+	case err == nil:
+	case strings.Contains(err.Error(), "cannot start any token") && bytes.Contains(data, []byte("\t")): // in a line that says nothing
+		return true
+	case strings.Contains(err.Error(), "expected ',' or '}'") && colonBelow.Match(data): // as JSON may have it
+		return true
 	}
 	if err != nil && err.Error() != "EOF" {
 		t.Errorf("the library refuses it: %v\n%q", err, data)
@@ -63,7 +71,7 @@ var accepted = []string{
 	"map:\n  a: b\n  c.d/e: f\n  \"x y\": 'z'\n  1: 2\n", "map: {a: b, 1: 2, \"c\": }\n",
 	"number: 1\n", "number: -1\n", "number: +1\n", "number: 0x1F\n", "number: 0o17\n", "number: 017\n", "number: 0\n", "id: 4294967295\n", "ids: [1, 2]\n", "ids:\n- 3\n", "yes: true\n", "yes: False\n", "text: 1\n", "text: 1.50\n", "text: true\n", "text: 0x10\n", "text: null\n", "text: 2001-01-01\n",
 	"text: |\n  a\n   b\n\n  c\n\nnumber: 1\n", "text: |-\n  a\n", "text: |+\n  a\n\n\n", "text: |2\n    a\n  b\n", "text: >\n  a\n  b\n\n  c\n   d\n  e\n", "text: >-\n  a\n  b\n", "text: >+\n\n  a\n\n  b\n\n", "list:\n- |\n  a\n- b\n", "text: |\nnumber: 1\n", "text: | # c\n  a\n # d\n", "text: |\n  a",
-	"list: &l [a, b]\nsamples:\n- list: *l\n- list: *l\n", "list: &l\n- a\ndeep:\n  list: *l\n", "text: &t a\nlist: [*t, *t]\n", "deep: &d\n  text: a\nsamples:\n- *d\n- &e\n  text: b\n- *e\n", "list: [&a x, *a]\n", "text: &t\n", "text: &t a\nlist:\n- *t\n",
+	"list: &l [a, b]\nsamples:\n- list: *l\n- list: *l\n", "list: &l\n- a\ndeep:\n  list: *l\n", "text: &t a\nlist: [*t, *t]\n", "deep: &d\n  text: a\nsamples:\n- *d\n- &e\n  text: b\n- *e\n", "list: [&a x, *a]\n", "text: &t\n", "text: &t a\nlist:\n- *t\n", "samples:\n- &a {list: [&b x]}\n- {text: &c y}\n- *a\n- {text: *b}\n",
 	"list:\n  - a\n# c\n  - b\n    # d\n", "\n\n# a\n\n  # b\ntext: a\n", "deep:\n\n  text: a\n\n\n  number: 1\n", "  text: a\n  number: 1\n",
 	"{\"text\": \"a/b\\u00e9\", \"list\": [\"x\", \"y\"], \"deep\": {\"number\": 5}, \"samples\": [], \"id\": null, \"yes\": true}\n", "{\n\t\"text\": \"a\",\n\t\"list\": [\n\t\t\"b\"\n\t]\n}\n",
 }
@@ -78,8 +86,12 @@ func TestAccepted(t *testing.T) {
 	}
 }
 
-// JSON has escapes that the library does not know.
-func TestEscapesOfJSON(t *testing.T) {
+// JSON has escapes that the library does not know, and colons where it does not expect them.
+func TestJSON(t *testing.T) {
+	var other sample
+	if err := Unmarshal([]byte("{\"text\"\n:\"a\",\n\"number\"\t: 1}"), &other); err != nil || other.Text != "a" || other.Number != 1 {
+		t.Errorf("%v, got %+v", err, other)
+	}
 	var got sample
 	err := Unmarshal([]byte(`{"text": "a\/b\ud83d\ude00\udc00\ud83dx"}`), &got)
 	if want := "a/b\U0001F600\ufffd\ufffdx"; err != nil || got.Text != want {
@@ -139,23 +151,30 @@ func TestRefused(t *testing.T) {
 		"map:\n  a: b\n  [c]: d\n":           "line 3: a key that is no text is not supported",
 		"map: {[c]: d}\n":                    "line 1: a key that is no text is not supported",
 		"list: [a]: b\n":                     "line 1: a key that is no text is not supported",
-		"deep: &d\n  text: a\nsamples:\n- <<: *d\n": "line 4: merging mappings (<<) is not supported",
-		"samples:\n- &a text: b\n":                  "line 2: a mapping in the line of its key",
-		"text: *a\n":                                "line 1: unknown alias: *a",
-		"list: &a [*a]\n":                           "line 1: unknown alias: *a",
-		"deep:\n\ttext: a\n":                        "line 2: a tab in the indentation",
-		"list:\n-\ta\n":                             "line 2: a tab in the indentation",
-		"text: a\x01\n":                             `line 1: control character '\x01'`,
-		"text: a\n\x00":                             `line 2: control character '\x00'`,
-		"text: a\rb\n":                              "control character",
-		"text: \xff\n":                              "not UTF-8",
-		"text: |\n    \n  a\n":                      "an empty line is indented more",
-		"text: |x\n  a\n":                           "line 1: unexpected text",
-		strings.Repeat("[", 1_000_000):              "line 1: a sequence where a mapping is expected",
-		strings.Repeat("- ", 1_000_000):             "line 1: a sequence where a mapping is expected",
-		strings.Repeat("{deep: ", 1_000_000):        "line 1: nested too deeply",
+		"deep: &d\n  text: a\nsamples:\n- <<: *d\n":  "line 4: merging mappings (<<) is not supported",
+		"samples:\n- &a text: b\n":                   "line 2: a mapping in the line of its key",
+		"text: *a\n":                                 "line 1: unknown alias: *a",
+		"list: &a [*a]\n":                            "line 1: unknown alias: *a",
+		"list: [&a x, &a y]\n":                       "line 1: an anchor twice is not supported: &a",
+		"list: [&a x, &b *a]\n":                      "line 1: an anchor in front of an anchor or an alias",
+		"list: [&a &b x]\n":                          "line 1: an anchor in front of an anchor or an alias",
+		"list: [&a x, &a *a, *a]\n":                  "line 1: an anchor in front of",
+		"text: &a\n  *a\n":                           "line 2: unknown alias: *a",
+		"list: [" + strings.Repeat("&a ", 1_000_000): "line 1: an anchor in front of",
+		"deep:\n\ttext: a\n":                         "line 2: a tab in the indentation",
+		"list:\n-\ta\n":                              "line 2: a tab in the indentation",
+		"text: a\x01\n":                              `line 1: control character '\x01'`,
+		"text: a\n\x00":                              `line 2: control character '\x00'`,
+		"text: a\rb\n":                               "control character",
+		"text: \xff\n":                               "not UTF-8",
+		"text: |\n    \n  a\n":                       "an empty line is indented more",
+		"text: |x\n  a\n":                            "line 1: unexpected text",
+		strings.Repeat("[", 1_000_000):               "line 1: a sequence where a mapping is expected",
+		strings.Repeat("- ", 1_000_000):              "line 1: a sequence where a mapping is expected",
+		strings.Repeat("{deep: ", 1_000_000):         "line 1: nested too deeply",
 		"samples: " + strings.Repeat("[{samples: ", 1_000_000):  "line 1: nested too deeply",
 		"samples:\n" + strings.Repeat("- samples: ", 1_000_000): "line 2: a sequence in the line of its key",
+		strings.Repeat("k", 1_000_000) + ": a\n":                `line 1: unknown field "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk"`,
 		"deep:\n" + strings.Repeat("&a ", 1_000_000):            "line 2: ",
 	} {
 		var s sample
@@ -172,9 +191,10 @@ func TestBombs(t *testing.T) {
 		laughs += fmt.Sprintf("- &a%d {samples: [%s]}\n", i+1, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d,", i), 10), ","))
 	}
 	wide := "list: &e [" + strings.Repeat("a=b,", 2000) + "]\nsamples:\n" + strings.Repeat("- list: *e\n", 2000)
-	for _, text := range []string{laughs, wide} {
+	long := "list:\n- &l \"\\t" + strings.Repeat("a", 60_000) + "\"\n" + strings.Repeat("- *l\n", 15_000)
+	for _, text := range []string{laughs, wide, long} {
 		var s sample
-		if err := Unmarshal([]byte(text), &s); err == nil || !strings.Contains(err.Error(), "too many values") {
+		if err := Unmarshal([]byte(text), &s); err == nil || !strings.Contains(err.Error(), "too m") {
 			t.Errorf("%v: %.60q", err, text)
 		}
 	}

@@ -52,10 +52,25 @@ func (d *linkDirectory) has(name string) bool {
 	return ok
 }
 
-// remove takes a link back.
+// index returns where the link of that name is, or -1.
+func (d *linkDirectory) index(name string) int {
+	return slices.IndexFunc(d.links, func(l link) bool { return l.name == name })
+}
+
+// replaces says whether there is a link of that name, in place of something of the image.
+func (d *linkDirectory) replaces(name string) bool {
+	i := d.index(name)
+	return i >= 0 && d.links[i].inTheWay == original
+}
+
+// remove takes a link back, if there is one, and the one that shows what it replaces.
 func (d *linkDirectory) remove(name string) {
+	if !d.has(name) {
+		return
+	}
 	delete(d.names, name)
-	d.links = slices.DeleteFunc(d.links, func(l link) bool { return l.name == name })
+	shown := name + originalSuffix
+	d.links = slices.DeleteFunc(d.links, func(l link) bool { return l.name == name || l.name == shown && !d.has(shown) })
 }
 
 // points returns the links as what has to be made in the tree.
@@ -75,6 +90,12 @@ func (m *merger) points() []point {
 
 // makeInPlace makes the links in the image, all of them or none.
 func (m *merger) makeInPlace() error {
+	if !slices.ContainsFunc(m.directories, func(d *linkDirectory) bool { return len(d.links) > 0 }) {
+		return nil
+	}
+	if err := m.writeLeft(); err != nil {
+		return err
+	}
 	for n, d := range m.directories {
 		if err := m.makeLinks(d); err != nil {
 			for _, made := range m.directories[:n+1] {

@@ -130,30 +130,22 @@ func (m *merger) choosePlace(mounts []OpenMount) error {
 	return message.Errorf("can't merge files of the host: none of %s can be had in the image, and have nothing mounted there", strings.Join(places[:], " "))
 }
 
-// isFree says whether the image can have directories of ours at a place.
+// isFree says whether the image can have directories of ours at a place, and has nothing of its own there. In one that is
+// written to, they are on a mount, and beside them there is a list of links.
 func (m *merger) isFree(p point) bool {
-	switch {
-	case m.tree.writing != InPlace:
-		return p.rest != "" || isEmpty(m.tree.root, p.ancestor)
-	case p.rest == "":
-		return true // for a mount point
-	}
 	fd, err := kernel.HandleInRoot(m.tree.root, p.ancestor)
 	if err != nil {
 		return false
 	}
 	defer fd.Close()
-	return kernel.Access(fd.Path(), "w") == nil
-}
-
-func isEmpty(root kernel.FD, directory string) bool {
-	fd, err := kernel.HandleInRoot(root, directory)
-	if err != nil {
+	if m.tree.writing == InPlace && kernel.Access(fd.Path(), "w") != nil {
 		return false
 	}
-	defer fd.Close()
+	if p.rest != "" {
+		return true
+	}
 	names, err := kernel.Names(fd)
-	return err == nil && len(names) == 0
+	return err == nil && !slices.ContainsFunc(names, func(name string) bool { return !strings.HasPrefix(name, leftFile) })
 }
 
 // mountedAt says whether a mount, the destination of which may have to be made, is on the path, above it or below.
@@ -279,19 +271,28 @@ func (m *merger) makeWay(p point) error {
 	return nil
 }
 
-// giveWay takes back the link that has the place of a mount.
-func (m *merger) giveWay(mount OpenMount) {
+// giveWay takes back the link that has the place of a mount, or what it replaces would have.
+func (m *merger) giveWay(mount OpenMount) error {
 	if len(m.directories) == 0 || !mount.Need.is(Create) {
-		return
+		return nil
 	}
 	parent, name := path.Split(strings.TrimRight(mount.Destination, "/"))
 	at, err := m.tree.Resolve(parent)
 	if err != nil {
-		return // which is said where the mount point is to be made
+		return nil // which is said where the mount point is to be made
 	}
-	if d := m.byPath[at]; d != nil && d.has(name) {
-		d.remove(name)
+	d := m.byPath[at]
+	if d == nil {
+		return nil
 	}
+	d.remove(name)
+	if replacing, ok := strings.CutSuffix(name, originalSuffix); ok && m.tree.writing == InPlace && d.replaces(replacing) {
+		need := d.links[d.index(replacing)].need
+		d.remove(replacing)
+		shown := m.tree.shown(path.Join(at, replacing))
+		return m.tree.leaveOut(path.Join(at, replacing), need, message.Wrap(syscall.EEXIST, "can't rename %s to %s", shown, name), m.log)
+	}
+	return nil
 }
 
 // covers says whether a mount so far is on the directory, or above it.

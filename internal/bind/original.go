@@ -4,7 +4,6 @@ import (
 	"errors"
 	"path"
 	"slices"
-	"strings"
 	"syscall"
 
 	"ch-run/internal/kernel"
@@ -178,40 +177,3 @@ func (d *linkDirectory) there() ([]bool, error) {
 	}
 	return there, err
 }
-
-// isOurs says whether a symbolic link is one that an earlier launch has left in the image, with --write: it leads to
-// where merged files are, if need be by other links; or it leads nowhere, and what it has replaced is there.
-func (t *Tree) isOurs(link string) bool {
-	at := link
-	for range maxLinks {
-		directory, err := kernel.HandleInRoot(t.root, path.Dir(at))
-		if err != nil {
-			break
-		}
-		target, err := kernel.Readlink(directory, path.Base(at))
-		directory.Close()
-		if errors.Is(err, syscall.ENOENT) {
-			break
-		}
-		if err != nil {
-			return false
-		}
-		if slices.ContainsFunc(places[:], func(place string) bool { return strings.HasPrefix(target, place+"/") }) {
-			return true
-		}
-		if !strings.HasPrefix(target, "/") {
-			target = path.Join(path.Dir(at), target)
-		}
-		at = target
-	}
-	directory, err := kernel.HandleInRoot(t.root, path.Dir(link))
-	if err != nil {
-		return false
-	}
-	defer directory.Close()
-	_, err = kernel.LinkStat(directory, path.Base(link)+originalSuffix)
-	return err == nil && at != link
-}
-
-// maxLinks is how many links one may lead to.
-const maxLinks = 8

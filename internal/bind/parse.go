@@ -41,7 +41,7 @@ type Mount struct {
 	Kind        Kind
 	Source      string // path on the host; of a Symlink, what it says
 	Content     []byte
-	Late        func() []byte // in place of Content, called when it is known which of the earlier mounts are left out
+	Late        func() []byte // in place of Content, called when the earlier mounts are made
 	Destination string        // absolute path in the container
 	ReadOnly    bool
 	Merge       bool // if the source is a file, by a link into one mount of all its directory; see Tree.spread

@@ -89,15 +89,21 @@ func (t *Tree) missing(mounts []OpenMount, links *merger, log *message.Log) (lef
 	left = make([]OpenMount, 0, len(mounts))
 	for i := range mounts {
 		m := &mounts[i]
-		links.giveWay(*m)
+		if err := links.giveWay(*m); err != nil {
+			return nil, nil, err
+		}
 		p, err := t.toBeMade(*m)
-		if err == nil && p.rest != "" {
+		switch {
+		case err != nil:
+		case p.rest != "":
 			landings[i] = p.resolved()
 			if t.covered(p, mounts[:i], landings) {
 				p.rest = ""
 			} else {
 				err = links.makeWay(p)
 			}
+		case m.Need.is(Create) && m.Need.is(DestinationOptional):
+			err = t.checkKind(*m, mounts[:i], landings)
 		}
 		if err != nil {
 			landings[i] = nowhere
@@ -107,13 +113,9 @@ func (t *Tree) missing(mounts []OpenMount, links *merger, log *message.Log) (lef
 			}
 			continue
 		}
-		if m.Late != nil {
-			m.Content = m.Late()
-			p.text = string(m.Content)
-		}
 		if p.rest != "" {
 			m.resolved = p.resolved()
-			isContent := m.Kind == Content && t.writing != InPlace
+			isContent := m.Kind == Content && t.writing != InPlace && m.Late == nil
 			if !isContent {
 				p.text = ""
 			}
@@ -126,6 +128,27 @@ func (t *Tree) missing(mounts []OpenMount, links *merger, log *message.Log) (lef
 		left = append(left, *m)
 	}
 	return left, points, nil
+}
+
+// checkKind returns an error if a mount could not be made on what the image has at its destination, before anything
+// else relies on it.
+func (t *Tree) checkKind(m OpenMount, earlier []OpenMount, landings []string) error {
+	if m.Kind != Host {
+		return nil
+	}
+	fd, err := kernel.HandleInRoot(t.root, m.Destination)
+	if err != nil {
+		return nil // which is found out later
+	}
+	defer fd.Close()
+	inside, err := t.inside(fd)
+	if err != nil || t.covered(point{ancestor: inside}, earlier, landings) {
+		return nil
+	}
+	if err := sameKind(m.handle, fd); err != nil {
+		return message.Wrap(err, "can't bind %s at %s", m.Source, t.shown(m.Destination))
+	}
+	return nil
 }
 
 // toBeMade returns the mount point if it has to be made. Else, the rest of the point is "".

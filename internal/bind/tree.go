@@ -29,6 +29,7 @@ type Tree struct {
 	writing Writing
 	made    int             // number of names used up in scratch
 	mounted []OpenMount     // in order
+	left    left            // nil if not yet known
 	leftOut map[string]bool // destinations at which there is nothing in the end
 }
 
@@ -163,6 +164,12 @@ func (t *Tree) noDestination(m OpenMount, err error) error {
 // bindContent writes the file on the scratch tmpfs, so that no trace of it is on the host even if
 // the process is killed here.
 func (t *Tree) bindContent(m OpenMount, point kernel.FD) error {
+	if m.Late != nil {
+		m.Content = m.Late()
+		if t.writing == InOverlay && m.resolved != "" && kernel.RewriteFile(point, m.Content) == nil {
+			return nil // a file in the upper directory, which programs in the container can replace
+		}
+	}
 	shown := t.shown(m.Destination)
 	name := t.name("file")
 	if err := kernel.CreateFile(t.scratch, name, m.Content, 0o644); err != nil {

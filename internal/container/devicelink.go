@@ -85,7 +85,7 @@ func (i *injection) exists(p string) bool {
 // file returns what a path leads to, by links that devices bring along; "" if something is missing on the way.
 func (i *injection) file(p string) string {
 	for range maxLinks {
-		if i.skipped[p] || i.tree.LeftOut(p) {
+		if i.isGone(p) {
 			return ""
 		}
 		target, ok := i.leads[p]
@@ -99,3 +99,17 @@ func (i *injection) file(p string) string {
 
 // maxLinks is how many links one may lead to.
 const maxLinks = 8
+
+// isGone says whether there is nothing at the path, though there was to be: it is left out, in a directory that is, or
+// hidden below a mount of the user's.
+func (i *injection) isGone(p string) bool {
+	directory := i.resolve(path.Dir(p))
+	for _, named := range [...]string{p, path.Join(directory, path.Base(p))} {
+		for at := named; at != "/" && at != "."; at = path.Dir(at) {
+			if i.skipped[at] || i.tree.LeftOut(at) {
+				return true
+			}
+		}
+	}
+	return slices.ContainsFunc(i.binds, func(b bind.Mount) bool { return bind.Within(directory, i.resolve(b.Destination)) })
+}

@@ -3,7 +3,6 @@ package container
 import (
 	"path"
 	"runtime"
-	"syscall"
 
 	"ch-run/internal/kernel"
 	"ch-run/internal/linker"
@@ -39,7 +38,7 @@ func (i imageLinker) cannotUse(object *linker.Object) string {
 // readImageLinker finds out about the C library of the image. Of what cannot be read, it has none.
 func (i *injection) readImageLinker(root kernel.FD, log *message.Log) (found imageLinker) {
 	found.machine = machineOf(runtime.GOARCH)
-	if data, err := readInRoot(root, linkerCacheFile); err == nil {
+	if data, err := kernel.ReadFileInRoot(root, linkerCacheFile); err == nil {
 		if found.cache, err = linker.ParseCache(data); err != nil {
 			found.cache = nil
 			log.Verbose("%s of the image: %v", linkerCacheFile, err)
@@ -75,30 +74,8 @@ func machineOf(architecture string) linker.Machine {
 	return linker.X8664
 }
 
-// openInRoot opens a regular file of the image, which is not trusted: not a FIFO, of which reading may never end.
-func openInRoot(root kernel.FD, unsafePath string) (kernel.FD, error) {
-	handle, err := kernel.HandleInRoot(root, unsafePath)
-	if err != nil {
-		return -1, err
-	}
-	defer handle.Close()
-	if st, err := handle.Stat(); err != nil || !st.IsRegular() {
-		return -1, syscall.ENOENT
-	}
-	return kernel.OpenForReading(handle)
-}
-
-func readInRoot(root kernel.FD, unsafePath string) ([]byte, error) {
-	fd, err := openInRoot(root, unsafePath)
-	if err != nil {
-		return nil, err
-	}
-	defer fd.Close()
-	return kernel.ReadFile(kernel.CWD, fd.Path())
-}
-
 func (i *injection) readObjectInRoot(root kernel.FD, unsafePath string) (*linker.Object, error) {
-	fd, err := openInRoot(root, unsafePath)
+	fd, err := kernel.OpenInRoot(root, unsafePath)
 	if err != nil {
 		return nil, err
 	}

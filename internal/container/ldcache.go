@@ -34,11 +34,17 @@ func (l library) path() string { return path.Join(path.Dir(l.destination), l.nam
 
 // inFolder says whether the file is in one of the folders that a hook names. A hook that names none means all.
 func (i *injection) inFolder(file string) bool {
-	if i.AllFolders {
-		return true
-	}
+	return i.AllFolders || i.folder(file) < len(i.Folders)
+}
+
+// folder returns which of the folders the file is in, or how many there are.
+func (i *injection) folder(file string) int {
 	directory := i.resolve(path.Dir(file))
-	return slices.ContainsFunc(i.Folders, func(folder string) bool { return i.resolve(folder) == directory })
+	n := slices.IndexFunc(i.Folders, func(folder string) bool { return i.resolve(folder) == directory })
+	if n < 0 {
+		return len(i.Folders)
+	}
+	return n
 }
 
 // linkerCache has the dynamic linker of the image find the libraries. Running the image's ldconfig(8) would take
@@ -74,6 +80,7 @@ func (i *injection) writeCache(libraries []linker.Library, log *message.Log) []b
 		cache = linker.NewCache()
 	}
 	libraries = slices.DeleteFunc(libraries, func(l linker.Library) bool { return i.file(l.Path) == "" })
+	slices.SortStableFunc(libraries, func(a, b linker.Library) int { return i.folder(a.Path) - i.folder(b.Path) })
 	cache.Add(libraries)
 	log.Verbose("linker cache: %d libraries added", len(libraries))
 	return cache.Bytes()
@@ -98,10 +105,11 @@ func (i *injection) linkedLibraries() (libraries []linker.Library) {
 func (i *injection) librariesOfDirectories(log *message.Log) (libraries []linker.Library) {
 	for _, folder := range i.Folders {
 		for _, m := range i.sources {
-			if m.Kind != bind.Host || folder != m.Destination && !strings.HasPrefix(folder, m.Destination+"/") {
+			below, ok := i.below(folder, m.Destination)
+			if m.Kind != bind.Host || !ok {
 				continue
 			}
-			directory := path.Join(m.Source, strings.TrimPrefix(folder, m.Destination))
+			directory := path.Join(m.Source, below)
 			fd, err := kernel.DirectoryHandle(kernel.CWD, directory)
 			if err != nil {
 				continue // a file, or there is no such directory
@@ -120,6 +128,12 @@ func (i *injection) librariesOfDirectories(log *message.Log) (libraries []linker
 		}
 	}
 	return libraries
+}
+
+// below returns the path from one directory of the image to another, if that is in it.
+func (i *injection) below(folder, directory string) (string, bool) {
+	folder, directory = i.resolve(folder), i.resolve(directory)
+	return strings.TrimPrefix(folder, directory), bind.Within(folder, directory)
 }
 
 // compatLibraries returns those that the image has for the case that it needs a newer CUDA driver library than the

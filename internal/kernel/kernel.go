@@ -147,6 +147,10 @@ func CreateFile(dir FD, name string, content []byte, mode uint32) error {
 		return err
 	}
 	defer fd.Close()
+	return fd.writeAll(content)
+}
+
+func (fd FD) writeAll(content []byte) error {
 	for len(content) > 0 {
 		n, err := unix.Write(int(fd), content)
 		if errors.Is(err, unix.EINTR) {
@@ -158,6 +162,33 @@ func CreateFile(dir FD, name string, content []byte, mode uint32) error {
 		content = content[n:]
 	}
 	return nil
+}
+
+// ReplaceFile makes a regular file named name in dir, in place of one that may be there: at every moment there is the
+// old one or the new one. On the way it is called NAME.new, which only one process may do at a time.
+func ReplaceFile(dir FD, name string, content []byte, mode uint32) error {
+	temporary := name + ".new"
+	if err := Unlink(dir, temporary); err != nil && !errors.Is(err, unix.ENOENT) {
+		return err
+	}
+	err := CreateFile(dir, temporary, content, mode)
+	if err == nil {
+		err = unix.Renameat(int(dir), temporary, int(dir), name)
+	}
+	if err != nil {
+		_ = Unlink(dir, temporary)
+	}
+	return err
+}
+
+// RewriteFile puts content in place of that of a file of which there is a handle (see [Handle]).
+func RewriteFile(file FD, content []byte) error {
+	fd, err := open(CWD, file.Path(), unix.O_WRONLY|unix.O_TRUNC, 0)
+	if err != nil {
+		return err
+	}
+	defer fd.Close()
+	return fd.writeAll(content)
 }
 
 // Rename gives another name in the same directory, which nothing has yet (renameat2(2), RENAME_NOREPLACE; Linux 3.15).
@@ -241,8 +272,8 @@ func (fd FD) Stat() (Stat, error) {
 	return statOf(&st), err
 }
 
-// Access says whether the process may open the file at path in the given way, of which the letters are r, w and x, with the
-// identity that it has now (faccessat(2), AT_EACCESS). That includes what the device controller of its cgroup says.
+// Access says whether the process may open the file at path in the given way, of which the letters are r, w and x, with
+// the identity that it has now (faccessat(2), AT_EACCESS). That includes what the device controller of its cgroup says.
 func Access(path, way string) error {
 	mode := uint32(unix.F_OK)
 	for _, letter := range way {

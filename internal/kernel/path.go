@@ -33,6 +33,30 @@ func HandleInRoot(root FD, unsafePath string) (FD, error) {
 	}
 }
 
+// OpenInRoot opens for reading the regular file that unsafePath names, by the rules of [HandleInRoot]. Anything else is
+// ENOENT: reading a FIFO may never end.
+func OpenInRoot(root FD, unsafePath string) (FD, error) {
+	handle, err := HandleInRoot(root, unsafePath)
+	if err != nil {
+		return -1, err
+	}
+	defer handle.Close()
+	if st, err := handle.Stat(); err != nil || !st.IsRegular() {
+		return -1, unix.ENOENT
+	}
+	return OpenForReading(handle)
+}
+
+// ReadFileInRoot is [ReadFile] for a file that [OpenInRoot] can open.
+func ReadFileInRoot(root FD, unsafePath string) ([]byte, error) {
+	fd, err := OpenInRoot(root, unsafePath)
+	if err != nil {
+		return nil, err
+	}
+	defer fd.Close()
+	return ReadFile(CWD, fd.Path())
+}
+
 // MkdirAllInRoot makes the directory unsafePath and its missing parents with permissions 0755 (less
 // the umask) and returns a handle of it. Nothing is made outside root, by the same argument
 // as for [HandleInRoot]; a symbolic link that leads nowhere is an error.

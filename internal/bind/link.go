@@ -16,6 +16,7 @@ type linkDirectory struct {
 	links   []link
 	checked int // how many solid mounts are known not to cover it
 	covered bool
+	exact   []string // names that solid mounts are on
 }
 
 // A link is a symbolic link that is to be made.
@@ -81,8 +82,9 @@ func (m *merger) points() []point {
 	}
 	points := make([]point, 0, n)
 	for _, d := range m.directories {
+		asked := d.resolved()
 		for _, l := range d.links {
-			points = append(points, point{asked: d.resolved(), ancestor: d.ancestor, rest: path.Join(d.rest, l.name), kind: isSymlink, text: l.target})
+			points = append(points, point{asked: asked, ancestor: d.ancestor, rest: path.Join(d.rest, l.name), kind: isSymlink, text: l.target})
 		}
 	}
 	return points

@@ -27,9 +27,8 @@ type merger struct {
 	log         *message.Log
 	locked      kernel.FD // the image, if it is to be written to; else -1
 	place       string
-	solid       []OpenMount     // the mounts that are no links, so far
-	landings    []string        // where they will be; "" if not yet known
-	exact       map[string]bool // the landings that are known
+	solid       []OpenMount // the mounts that are no links, so far
+	landings    []string    // where they will be; "" if not yet known
 	directories []*linkDirectory
 	byPath      map[string]*linkDirectory
 	needed      map[string]bool // directories that links need and the tree lacks
@@ -38,7 +37,8 @@ type merger struct {
 	most        int             // how many links there can be
 }
 
-func (m *OpenMount) isLink() bool { return m.Kind == Symlink || m.file != "" }
+// IsLink says whether the mount comes to be a symbolic link, where one can be made.
+func (m *OpenMount) IsLink() bool { return m.Kind == Symlink || m.file != "" }
 
 // spread takes the links out of the mounts and adds the mounts that they need. Where an earlier mount covers the place
 // of a link, that would be made in a directory of the host; there, a file to be merged gets a mount of its own. Nothing
@@ -46,7 +46,7 @@ func (m *OpenMount) isLink() bool { return m.Kind == Symlink || m.file != "" }
 func (t *Tree) spread(mounts []OpenMount, log *message.Log) ([]OpenMount, *merger, error) {
 	m := &merger{tree: t, log: log, locked: -1}
 	for i := range mounts {
-		if mounts[i].isLink() {
+		if mounts[i].IsLink() {
 			m.most++
 		}
 	}
@@ -54,14 +54,14 @@ func (t *Tree) spread(mounts []OpenMount, log *message.Log) ([]OpenMount, *merge
 		return mounts, m, nil
 	}
 	m.lock()
-	m.byPath, m.needed, m.bad, m.exact = map[string]*linkDirectory{}, map[string]bool{}, map[string]bool{}, map[string]bool{}
+	m.byPath, m.needed, m.bad = map[string]*linkDirectory{}, map[string]bool{}, map[string]bool{}
 	if err := m.choosePlace(mounts); err != nil {
 		return nil, m, err
 	}
 	first := -1
 	for i := range mounts {
 		mount := &mounts[i]
-		if !mount.isLink() {
+		if !mount.IsLink() {
 			m.add(*mount)
 			continue
 		}
@@ -115,7 +115,7 @@ func (m *merger) add(mount OpenMount) {
 func (m *merger) choosePlace(mounts []OpenMount) error {
 	var solid []OpenMount
 	for i := range mounts {
-		if !mounts[i].isLink() {
+		if !mounts[i].IsLink() {
 			solid = append(solid, mounts[i])
 		}
 	}
@@ -159,14 +159,14 @@ func mountedAt(mounts []OpenMount, p string) bool {
 // link turns a mount into a link, or adds it as it is.
 func (m *merger) link(mount *OpenMount) error {
 	d, name, err := m.directory(mount.Destination)
-	if err == nil && d != nil {
+	if err == nil && d != nil && len(m.needed) > 0 {
 		err = m.checkFree(path.Join(d.resolved(), name))
 	}
 	if err != nil {
 		mount.close()
 		return m.tree.leaveOut(mount.Destination, mount.Need, err, m.log)
 	}
-	covered := d != nil && (m.covers(d) || m.exact[path.Join(d.resolved(), name)])
+	covered := d != nil && (m.covers(d) || slices.Contains(d.exact, name))
 	switch parent := path.Dir(mount.file); {
 	case d == nil: // said already
 		mount.close()
@@ -300,7 +300,9 @@ func (m *merger) covers(d *linkDirectory) bool {
 	if !d.covered {
 		d.covered = m.tree.covered(d.point, m.solid[d.checked:], m.landings[d.checked:])
 		for _, landing := range m.landings[d.checked:] {
-			m.exact[landing] = true
+			if path.Dir(landing) == d.resolved() {
+				d.exact = append(d.exact, path.Base(landing))
+			}
 		}
 		d.checked = len(m.solid)
 	}

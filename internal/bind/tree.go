@@ -101,6 +101,9 @@ func (t *Tree) leaveOut(destination string, need Need, err error, log *message.L
 	return nil
 }
 
+// LeavesOut says whether there is anything that [Tree.LeftOut] would say that of.
+func (t *Tree) LeavesOut() bool { return len(t.leftOut) > 0 }
+
 // LeftOut says whether a mount with that destination, which was to be made but is not required, was not possible.
 func (t *Tree) LeftOut(destination string) bool { return t.leftOut[destination] }
 

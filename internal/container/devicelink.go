@@ -13,16 +13,16 @@ import (
 // linkNames makes what ldconfig(8) makes: links by which libraries are found that have another name than their file. Of
 // several with one name, the newest gets the link.
 func (i *injection) linkNames(s *stage) error {
-	newest := map[string]library{}
+	newest := make(map[string]string, len(i.libraries))
 	for _, l := range i.libraries {
-		if other, ok := newest[l.path()]; !ok || linker.CompareNames(path.Base(l.destination), path.Base(other.destination)) > 0 {
-			newest[l.path()] = l
+		if other, ok := newest[l.path]; !ok || linker.CompareNames(path.Base(l.destination), path.Base(other)) > 0 {
+			newest[l.path] = l.destination
 		}
 	}
 	links := make([]bind.Mount, 0, len(i.libraries))
 	for _, l := range i.libraries {
-		name := l.path()
-		if !i.inFolder(l.destination) || i.placed[name] || newest[name].destination != l.destination {
+		name := l.path
+		if newest[name] != l.destination || i.placed[name] || !i.inFolder(l.destination) {
 			continue
 		}
 		i.placed[name], i.leads[name] = true, l.destination
@@ -103,6 +103,9 @@ const maxLinks = 8
 // isGone says whether there is nothing at the path, though there was to be: it is left out, in a directory that is, or
 // hidden below a mount of the user's.
 func (i *injection) isGone(p string) bool {
+	if len(i.skipped) == 0 && !i.tree.LeavesOut() && len(i.binds) == 0 {
+		return false
+	}
 	directory := i.resolve(path.Dir(p))
 	for _, named := range [...]string{p, path.Join(directory, path.Base(p))} {
 		for at := named; at != "/" && at != "."; at = path.Dir(at) {

@@ -80,5 +80,5 @@ func (i *injection) readObjectInRoot(root kernel.FD, unsafePath string) (*linker
 		return nil, err
 	}
 	defer fd.Close()
-	return i.reader.Read(fd)
+	return i.readOpen(fd)
 }

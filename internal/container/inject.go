@@ -160,7 +160,7 @@ func (i *injection) isUseful(m *bind.OpenMount, log *message.Log) (bool, error) 
 		return false, i.problem(message.Errorf("device: %s skipped: %s", m.Source, why), log)
 	}
 	if isLibrary(m.Destination) {
-		i.libraries = append(i.libraries, library{object, m.Destination})
+		i.libraries = append(i.libraries, newLibrary(object, m.Destination))
 	}
 	return true, nil
 }
@@ -180,7 +180,15 @@ func (i *injection) readObject(fd kernel.FD, path string) (object *linker.Object
 		}
 	}
 	defer fd.Close()
-	return i.reader.Read(fd)
+	return i.readOpen(fd)
+}
+
+func (i *injection) readOpen(fd kernel.FD) (*linker.Object, error) {
+	st, err := fd.Stat()
+	if err != nil {
+		return nil, err
+	}
+	return i.reader.Read(fd, st.Size)
 }
 
 // resolve returns a directory of the image without symbolic links, or as it is if it cannot be had.

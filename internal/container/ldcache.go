@@ -19,18 +19,17 @@ const linkerCacheFile = "/etc/ld.so.cache"
 type library struct {
 	*linker.Object
 	destination string
+	name        string // that others look for it by
+	path        string // where they look for it: a link of that name, or the file itself
 }
 
-// name is the name that others look for it by.
-func (l library) name() string {
-	if l.Name == "" || strings.Contains(l.Name, "/") {
-		return path.Base(l.destination)
+func newLibrary(object *linker.Object, destination string) library {
+	directory, name := path.Split(destination)
+	if object.Name != "" && !strings.Contains(object.Name, "/") {
+		name = object.Name
 	}
-	return l.Name
+	return library{object, destination, name, directory + name}
 }
-
-// path is where others look for it: a link of that name, or the file itself.
-func (l library) path() string { return path.Join(path.Dir(l.destination), l.name()) }
 
 // inFolder says whether the file is in one of the folders that a hook names. A hook that names none means all.
 func (i *injection) inFolder(file string) bool {
@@ -39,7 +38,8 @@ func (i *injection) inFolder(file string) bool {
 
 // folder returns which of the folders the file is in, or how many there are.
 func (i *injection) folder(file string) int {
-	directory := i.resolve(path.Dir(file))
+	directory, _ := path.Split(file)
+	directory = i.resolve(directory)
 	n := slices.IndexFunc(i.Folders, func(folder string) bool { return i.resolve(folder) == directory })
 	if n < 0 {
 		return len(i.Folders)
@@ -54,7 +54,7 @@ func (i *injection) linkerCache(s *stage) error {
 	if i.Cache {
 		for _, l := range i.libraries {
 			if i.inFolder(l.destination) {
-				libraries = append(libraries, linker.Library{Name: l.name(), Path: l.path(), Machine: l.Machine})
+				libraries = append(libraries, linker.Library{Name: l.name, Path: l.path, Machine: l.Machine})
 			}
 		}
 		libraries = append(libraries, i.linkedLibraries()...)
@@ -80,7 +80,9 @@ func (i *injection) writeCache(libraries []linker.Library, log *message.Log) []b
 		cache = linker.NewCache()
 	}
 	libraries = slices.DeleteFunc(libraries, func(l linker.Library) bool { return i.file(l.Path) == "" })
-	slices.SortStableFunc(libraries, func(a, b linker.Library) int { return i.folder(a.Path) - i.folder(b.Path) })
+	if len(i.Folders) > 1 {
+		slices.SortStableFunc(libraries, func(a, b linker.Library) int { return i.folder(a.Path) - i.folder(b.Path) })
+	}
 	cache.Add(libraries)
 	log.Verbose("linker cache: %d libraries added", len(libraries))
 	return cache.Bytes()
@@ -105,8 +107,11 @@ func (i *injection) linkedLibraries() (libraries []linker.Library) {
 func (i *injection) librariesOfDirectories(log *message.Log) (libraries []linker.Library) {
 	for _, folder := range i.Folders {
 		for _, m := range i.sources {
+			if m.Kind != bind.Host || m.IsLink() {
+				continue
+			}
 			below, ok := i.below(folder, m.Destination)
-			if m.Kind != bind.Host || !ok {
+			if !ok {
 				continue
 			}
 			directory := path.Join(m.Source, below)

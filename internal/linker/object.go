@@ -46,8 +46,8 @@ type Reader struct {
 // Read reads the dynamic section and what it refers to (elf(5), and "Symbol Versioning" in the Linux Standard
 // Base, Core, 10.7), by as few reads as it takes: package debug/elf goes by the section headers, reads all of the
 // string table for each name, and needs 160 µs an object, of which a launch may inject more than a hundred. An
-// object that is linked statically has a machine only.
-func (r *Reader) Read(file io.ReaderAt) (*Object, error) {
+// object that is linked statically has a machine only. length is that of the file, in bytes.
+func (r *Reader) Read(file io.ReaderAt, length int64) (*Object, error) {
 	if r.start == nil {
 		r.start, r.table = make([]byte, 1024), make([]byte, 4096)
 		r.texts.room = make([]byte, partSize)
@@ -66,24 +66,20 @@ func (r *Reader) Read(file io.ReaderAt) (*Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := r.checkWhole(); err != nil {
-		return nil, err
+	if !r.isWhole(uint64(length)) {
+		return nil, ErrDamaged
 	}
 	return object, r.dynamic(object, dynamic)
 }
 
-// checkWhole returns an error if the file ends before what is loaded of it does.
-func (r *Reader) checkWhole() error {
-	end := uint64(0)
+// isWhole says whether a file of that length has all of what is loaded of it.
+func (r *Reader) isWhole(length uint64) bool {
 	for _, s := range r.loads {
-		if s.size > 0 {
-			end = max(end, s.offset+s.size)
+		if s.size > 0 && (s.offset > length || s.size > length-s.offset) {
+			return false
 		}
 	}
-	if end == 0 {
-		return nil
-	}
-	return r.fill(make([]byte, 1), end-1)
+	return true
 }
 
 // A segment is a program header.

@@ -47,7 +47,11 @@ func objects(t *testing.T, f func(path string, file *os.File, oracle *elf.File))
 func TestReadObject(t *testing.T) {
 	var reader Reader
 	objects(t, func(path string, file *os.File, oracle *elf.File) {
-		got, err := reader.Read(file)
+		st, err := file.Stat()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := reader.Read(file, st.Size())
 		if err != nil {
 			t.Errorf("%s: %v", path, err)
 			return
@@ -103,7 +107,7 @@ func TestDamagedObjects(t *testing.T) {
 		random := rand.New(rand.NewPCG(1, 2))
 		for range 20_000 {
 			damaged := bytes.NewReader(mutate(random, data[:min(len(data), 1024)], data))
-			if object, err := reader.Read(damaged); err == nil {
+			if object, err := reader.Read(damaged, damaged.Size()); err == nil {
 				(&Libc{[]string{"GLIBC_2.2.5"}}).Lacks(object)
 			}
 		}
@@ -113,12 +117,12 @@ func TestDamagedObjects(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, data := range [][]byte{nil, []byte("\x7fELF"), whole[:16], whole[:63], whole[:1024], whole[:8192], whole[:len(whole)/2], whole[:len(whole)*9/10]} {
-		if _, err := reader.Read(bytes.NewReader(data)); !errors.Is(err, ErrDamaged) {
+		if _, err := reader.Read(bytes.NewReader(data), int64(len(data))); !errors.Is(err, ErrDamaged) {
 			t.Errorf("%d bytes, %.20q: %v", len(data), data, err)
 		}
 	}
 	for _, text := range []string{"#!/bin/sh\nexec true\n", "x", strings.Repeat("\xff", 4096)} {
-		if _, err := reader.Read(strings.NewReader(text)); !errors.Is(err, ErrNotObject) {
+		if _, err := reader.Read(strings.NewReader(text), int64(len(text))); !errors.Is(err, ErrNotObject) {
 			t.Errorf("%.20q: %v", text, err)
 		}
 	}

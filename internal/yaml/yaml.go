@@ -88,7 +88,12 @@ func (p *parser) failAt(at int, format string, args ...any) kind {
 // 5.1).
 func (p *parser) checkCharacters() {
 	p.text = strings.ReplaceAll(p.text, "\r\n", "\n")
-	for i, c := range p.text {
+	begin := 0
+	for begin < len(p.text) && (p.text[begin] >= ' ' && p.text[begin] < 0x7f || p.text[begin] == '\n') { // most are no others
+		begin++
+	}
+	for i, c := range p.text[begin:] {
+		i += begin
 		switch {
 		case c == '\n' || c == '\t' || c == 0x85 || c >= ' ' && c < 0x7f || c >= 0xa0 && c < 0xfffd || c > 0xffff:
 		case c == utf8.RuneError && strings.HasPrefix(p.text[i:], "\ufffd"):

@@ -82,9 +82,12 @@ func (m *merger) points() []point {
 	}
 	points := make([]point, 0, n)
 	for _, d := range m.directories {
-		asked := d.resolved()
+		asked, rest := d.resolved(), d.rest
+		if rest != "" {
+			rest += "/"
+		}
 		for _, l := range d.links {
-			points = append(points, point{asked: asked, ancestor: d.ancestor, rest: path.Join(d.rest, l.name), kind: isSymlink, text: l.target})
+			points = append(points, point{asked: asked, ancestor: d.ancestor, rest: rest + l.name, kind: isSymlink, text: l.target})
 		}
 	}
 	return points

@@ -56,6 +56,7 @@ type OpenMount struct {
 	file     string    // of what is to be merged, the path of the source without symbolic links
 	regular  bool      // of what is to be merged: it is a regular file
 	readable bool      // and is known to be readable
+	size     int64     // then its length, in bytes
 	resolved string    // where the mount point was made; "" if it was there
 }
 

@@ -239,6 +239,7 @@ func (t *Tree) replaceRoot(mount func(dst kernel.FD) error) error {
 		return err
 	}
 	t.root, err = kernel.DirectoryHandle(t.scratch, name)
+	t.rootName = ""
 	return err
 }
 

@@ -31,11 +31,12 @@ func (s *sources) find(m *OpenMount) bool {
 	if err != nil {
 		return false
 	}
-	if st, err := fd.Stat(); err != nil || !st.IsRegular() {
+	st, err := fd.Stat()
+	if err != nil || !st.IsRegular() {
 		fd.Close()
 		return false
 	}
-	m.file, m.regular, m.readable = s.path+"/"+name, true, true
+	m.file, m.regular, m.readable, m.size = s.path+"/"+name, true, true, st.Size
 	if s.most == 0 {
 		s.most = 1 + min(maxOpenFiles, kernel.FileLimit()/4)
 	}
@@ -75,13 +76,13 @@ func (s *sources) close() {
 }
 
 // TakeFile returns what there is of a regular file that is to be merged: its path, without symbolic links, and if it is
-// open for reading, that. The caller closes it. For others, path is "".
-func (m *OpenMount) TakeFile() (fd kernel.FD, path string) {
+// open for reading, that and its length in bytes. The caller closes it. For others, path is "".
+func (m *OpenMount) TakeFile() (fd kernel.FD, length int64, path string) {
 	if !m.regular {
-		return -1, ""
+		return -1, 0, ""
 	}
 	fd, m.handle = m.handle, -1
-	return fd, m.file
+	return fd, m.size, m.file
 }
 
 // CheckRead returns an error if the source is a regular file to be merged that this process can neither read nor, where

@@ -23,14 +23,15 @@ const (
 
 // A Tree is the root directory of a container while it is being put together.
 type Tree struct {
-	root    kernel.FD // the mount that will be the container's root
-	scratch kernel.FD // a directory on a tmpfs that only this process sees
-	path    string    // of the image, for messages
-	writing Writing
-	made    int             // number of names used up in scratch
-	mounted []OpenMount     // in order
-	left    left            // nil if not yet known
-	leftOut map[string]bool // destinations at which there is nothing in the end
+	root     kernel.FD // the mount that will be the container's root
+	scratch  kernel.FD // a directory on a tmpfs that only this process sees
+	path     string    // of the image, for messages
+	writing  Writing
+	rootName string          // of root, as the kernel knows it; "" if not yet known
+	made     int             // number of names used up in scratch
+	mounted  []OpenMount     // in order
+	left     left            // nil if not yet known
+	leftOut  map[string]bool // destinations at which there is nothing in the end
 }
 
 // Attach has the image at imagePath mounted on the scratch tmpfs and returns the tree of it. mount gets the
@@ -261,15 +262,17 @@ func sameKind(source, point kernel.FD) error {
 
 // inside returns the path of an open file of the tree as the container will see it.
 func (t *Tree) inside(fd kernel.FD) (string, error) {
-	root, err := t.root.Name()
-	if err != nil {
-		return "", err
+	if t.rootName == "" {
+		var err error
+		if t.rootName, err = t.root.Name(); err != nil {
+			return "", err
+		}
 	}
 	name, err := fd.Name()
 	if err != nil {
 		return "", err
 	}
-	inside, ok := strings.CutPrefix(name, root)
+	inside, ok := strings.CutPrefix(name, t.rootName)
 	if !ok {
 		return "", syscall.EXDEV
 	}

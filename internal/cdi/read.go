@@ -159,7 +159,7 @@ func validateEdits(e *specs.ContainerEdits) error {
 			return fmt.Errorf("mount: a path of more than %d bytes", MaxPath)
 		case m.Type != "tmpfs" && !isAbsolute(m.HostPath):
 			return fmt.Errorf("mount: hostPath must be absolute: %q", m.HostPath)
-		case path.Clean(m.ContainerPath) == "/":
+		case isRoot(m.ContainerPath):
 			return errors.New("mount: containerPath can't be /")
 		case climbs(m.ContainerPath):
 			return fmt.Errorf("mount: containerPath leads above the root directory: %q", m.ContainerPath)
@@ -176,5 +176,12 @@ func validateEdits(e *specs.ContainerEdits) error {
 // isAbsolute says whether p is an absolute path that a system call can take.
 func isAbsolute(p string) bool { return strings.HasPrefix(p, "/") && !strings.Contains(p, "\x00") }
 
+// isRoot says whether the absolute path, as it is written, is that of the root directory.
+func isRoot(p string) bool {
+	return (strings.Contains(p, "..") || strings.Trim(p, "/.") == "") && path.Clean(p) == "/"
+}
+
 // climbs says whether the absolute path, read from left to right, goes above its root.
-func climbs(p string) bool { return strings.HasPrefix(path.Clean("."+p)+"/", "../") }
+func climbs(p string) bool {
+	return strings.Contains(p, "..") && strings.HasPrefix(path.Clean("."+p)+"/", "../")
+}

@@ -100,7 +100,12 @@ func planDevices(selections []cdi.Selection, strict bool) (*Devices, error) {
 	return d, nil
 }
 
-func depth(p string) int { return strings.Count(path.Clean(p), "/") }
+func depth(p string) int {
+	if strings.Contains(p, "..") {
+		p = path.Clean(p)
+	}
+	return strings.Count(p, "/")
+}
 
 // placed are mounts, one for each destination.
 type placed struct {

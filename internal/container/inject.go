@@ -145,11 +145,11 @@ func (i *injection) isUseful(m *bind.OpenMount, log *message.Log) (bool, error) 
 	if !isLibrary(m.Destination) && !isProgram(m.Destination) {
 		return true, nil
 	}
-	file, path := m.TakeFile()
+	file, length, path := m.TakeFile()
 	if path == "" {
 		return true, nil
 	}
-	object, err := i.readObject(file, path)
+	object, err := i.readTaken(file, length, path)
 	switch {
 	case errors.Is(err, linker.ErrNotObject): // a linker script, or a shell script
 		return true, nil
@@ -170,14 +170,25 @@ func isLibrary(p string) bool {
 	return strings.HasSuffix(name, ".so") || strings.Contains(name, ".so.")
 }
 
-func isProgram(p string) bool { return strings.HasSuffix(path.Dir(p), "bin") }
+func isProgram(p string) bool {
+	directory, _ := path.Split(p)
+	return strings.HasSuffix(directory, "bin/")
+}
 
-// readObject reads the object at a path, which may be open already.
-func (i *injection) readObject(fd kernel.FD, path string) (object *linker.Object, err error) {
+// readTaken reads the object of a file that may be open.
+func (i *injection) readTaken(fd kernel.FD, length int64, path string) (*linker.Object, error) {
 	if fd < 0 {
-		if fd, err = kernel.OpenFile(path); err != nil {
-			return nil, err
-		}
+		return i.readObject(path)
+	}
+	defer fd.Close()
+	return i.reader.Read(fd, length)
+}
+
+// readObject reads the object at a path.
+func (i *injection) readObject(path string) (*linker.Object, error) {
+	fd, err := kernel.OpenFile(path)
+	if err != nil {
+		return nil, err
 	}
 	defer fd.Close()
 	return i.readOpen(fd)

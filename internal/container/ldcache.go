@@ -125,7 +125,7 @@ func (i *injection) librariesOfDirectories(log *message.Log) (libraries []linker
 				log.Verbose("can't read: %s: %s", directory, message.Reason(err))
 			}
 			for _, name := range names {
-				object, err := i.readObject(-1, path.Join(directory, name))
+				object, err := i.readObject(path.Join(directory, name))
 				if err == nil && isLibrary(name) && i.image.cannotUse(object) == "" {
 					libraries = append(libraries, linker.Library{Name: name, Path: path.Join(folder, name), Machine: object.Machine})
 				}

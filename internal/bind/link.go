@@ -74,13 +74,13 @@ func (d *linkDirectory) remove(name string) {
 	d.links = slices.DeleteFunc(d.links, func(l link) bool { return l.name == name || l.name == shown && !d.has(shown) })
 }
 
-// points returns the links as what has to be made in the tree.
-func (m *merger) points() []point {
-	n := 0
+// points returns what has to be made in the tree: the given points, and the links.
+func (m *merger) points(others []point) []point {
+	n := len(others)
 	for _, d := range m.directories {
 		n += len(d.links)
 	}
-	points := make([]point, 0, n)
+	points := append(make([]point, 0, n), others...)
 	for _, d := range m.directories {
 		asked, rest := d.resolved(), d.rest
 		if rest != "" {

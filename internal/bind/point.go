@@ -41,9 +41,9 @@ func (t *Tree) Prepare(mounts []OpenMount, overlaySize string, log *message.Log)
 		}
 		return mounts, links.makeInPlace()
 	case InOverlay:
-		return mounts, t.overlayAll(append(missing, links.points()...), overlaySize)
+		return mounts, t.overlayAll(links.points(missing), overlaySize)
 	default:
-		return mounts, t.overmount(append(missing, links.points()...))
+		return mounts, t.overmount(links.points(missing))
 	}
 }
 

@@ -74,6 +74,7 @@ func findDevices(o *cli.Options, env *environ.Environment, log *message.Log) ([]
 func planDevices(selections []cdi.Selection, strict bool) (*Devices, error) {
 	d := &Devices{Strict: strict}
 	var mounts, links placed
+	mounts.grow(selections)
 	for _, s := range selections {
 		for _, e := range s.Edits {
 			for _, n := range e.DeviceNodes {
@@ -111,6 +112,17 @@ func depth(p string) int {
 type placed struct {
 	list []bind.Mount
 	at   map[string]int
+}
+
+// grow makes room for as many as devices can have.
+func (p *placed) grow(selections []cdi.Selection) {
+	n := 0
+	for _, s := range selections {
+		for _, e := range s.Edits {
+			n += len(e.DeviceNodes) + len(e.Mounts)
+		}
+	}
+	p.list, p.at = make([]bind.Mount, 0, n), make(map[string]int, n)
 }
 
 func (p *placed) set(m bind.Mount) {

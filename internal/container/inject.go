@@ -101,7 +101,7 @@ func isTransient(p string) bool {
 
 // files has the files of the devices mounted, and linked, but for those that would be of no use in this image.
 func (i *injection) files(s *stage) error {
-	i.tree, i.resolved, i.leads = s.tree, map[string]string{}, map[string]string{}
+	i.tree, i.resolved, i.leads = s.tree, map[string]string{}, make(map[string]string, len(i.sources))
 	i.image = i.readImageLinker(s.tree.Root(), s.log)
 	s.mounts = slices.Grow(s.mounts, 2*len(i.sources))
 	i.libraries = make([]library, 0, len(i.sources))

@@ -33,25 +33,35 @@ func (i *injection) linkNames(s *stage) error {
 	return err
 }
 
-// links adds the links that lead somewhere, if need be by others of them. One to a library that is not there would hide
-// what the image has by its name.
+// links adds the links that lead somewhere. One to a library that is not there would hide what the image has by its
+// name.
 func (i *injection) links(links []*bind.OpenMount, s *stage) {
-	for progress := true; progress; {
-		progress = false
-		links = slices.DeleteFunc(links, func(m *bind.OpenMount) bool {
-			if isLibrary(m.Destination) && !i.exists(linkTarget(m)) {
-				return false
-			}
-			i.placed[m.Destination], progress = true, true
-			i.leads[m.Destination] = linkTarget(m)
-			i.hookLinks = append(i.hookLinks, m.Destination)
-			s.mounts = append(s.mounts, *m)
-			return true
-		})
+	asked := make(map[string]*bind.OpenMount, len(links))
+	for _, m := range links {
+		asked[m.Destination] = m
 	}
 	for _, m := range links {
-		i.skip(m, s.log)
+		if isLibrary(m.Destination) && !i.exists(lastTarget(m, asked)) {
+			i.skip(m, s.log)
+			continue
+		}
+		i.placed[m.Destination], i.leads[m.Destination] = true, linkTarget(m)
+		i.hookLinks = append(i.hookLinks, m.Destination)
+		s.mounts = append(s.mounts, *m)
 	}
+}
+
+// lastTarget returns the path that a link leads to, if need be by others of them; "" if it leads in a circle.
+func lastTarget(m *bind.OpenMount, links map[string]*bind.OpenMount) string {
+	for range maxLinks {
+		target := linkTarget(m)
+		next := links[target]
+		if next == nil {
+			return target
+		}
+		m = next
+	}
+	return ""
 }
 
 // linkTarget returns the path in the image that a link leads to.
@@ -64,10 +74,10 @@ func linkTarget(m *bind.OpenMount) string {
 
 // exists says whether there will be something at the path: of a device, or of the image.
 func (i *injection) exists(p string) bool {
-	if i.placed[p] {
+	switch {
+	case i.placed[p]:
 		return true
-	}
-	if i.skipped[p] {
+	case p == "" || i.skipped[p]:
 		return false
 	}
 	for n := range i.sources {

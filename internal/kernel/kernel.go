@@ -46,12 +46,12 @@ func retry(call func() error) error {
 }
 
 func open(dir FD, path string, flags int, mode uint32) (FD, error) {
-	var fd int
-	err := retry(func() (err error) {
-		fd, err = unix.Openat(int(dir), path, flags|unix.O_CLOEXEC, mode)
-		return err
-	})
-	return FD(fd), err
+	for { // as in retry, without what a closure takes: hundreds of files are opened for a device
+		fd, err := unix.Openat(int(dir), path, flags|unix.O_CLOEXEC, mode)
+		if err == nil || !errors.Is(err, unix.EINTR) {
+			return FD(fd), err
+		}
+	}
 }
 
 // Handle opens path, relative to dir, as a reference only (open(2), O_PATH): for mounting and for

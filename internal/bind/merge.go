@@ -10,8 +10,9 @@ import (
 	"ch-run/internal/message"
 )
 
-// places are where the directories are mounted that the links of merged files lead to: the first that no mount is on.
-// Most images have a /run. An overlay for the sake of the last one is on "/", in the way of every lookup.
+// places are where the directories are mounted that the links of merged files lead to: the first that no mount is on,
+// and in which the image has nothing of its own. Most images have a /run. An overlay for the sake of the last one is on
+// "/", in the way of every lookup.
 var places = [...]string{"/run/ch-run", "/opt/ch-run", "/ch-run"}
 
 // maxTarget is the length that what a symbolic link says has to be below, in bytes (symlink(7), PATH_MAX).
@@ -127,11 +128,11 @@ func (m *merger) choosePlace(mounts []OpenMount) error {
 			return nil
 		}
 	}
-	return message.Errorf("can't merge files of the host: none of %s can be had in the image, and have nothing mounted there", strings.Join(places[:], " "))
+	return message.Errorf("can't merge files of the host: in each of %s the image has something, or something is mounted there, or nothing can be made", strings.Join(places[:], " "))
 }
 
-// isFree says whether the image can have directories of ours at a place, and has nothing of its own there. In one that is
-// written to, they are on a mount, and beside them there is a list of links.
+// isFree says whether the image can have directories of ours at a place, and has nothing of its own there. In one that
+// is written to, they are on a mount, and beside them there is a list of links.
 func (m *merger) isFree(p point) bool {
 	fd, err := kernel.HandleInRoot(m.tree.root, p.ancestor)
 	if err != nil {

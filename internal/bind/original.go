@@ -3,7 +3,6 @@ package bind
 import (
 	"errors"
 	"path"
-	"slices"
 	"syscall"
 
 	"ch-run/internal/kernel"
@@ -121,7 +120,7 @@ func (m *merger) look(d *linkDirectory, l *link) (useful bool, err error) {
 
 // linkOriginals adds the links that show what is replaced. It returns whether they need the directory at place.
 func (m *merger) linkOriginals(d *linkDirectory, place string) (replaced bool) {
-	for _, l := range slices.Clip(d.links) {
+	for _, l := range d.links {
 		if l.inTheWay != original {
 			continue
 		}

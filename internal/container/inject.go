@@ -215,7 +215,7 @@ func (i *injection) resolve(directory string) string {
 	return resolved
 }
 
-// hidden says what of the devices the user's own mounts cover.
+// hidden says what of the devices the user's own mounts cover, and takes note of it.
 func (i *injection) hidden(s *stage) error {
 	for _, b := range i.binds {
 		at := i.resolve(b.Destination)

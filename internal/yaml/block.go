@@ -221,7 +221,7 @@ func (p *parser) name() string {
 	for c := p.peek(0); c == '-' || c == '_' || c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z'; c = p.peek(0) {
 		p.step(1)
 	}
-	if c := p.peek(0); p.at == begin || !isSpace(c) && !isFlow(c) {
+	if c := p.peek(0); p.at == begin || !isSpace(c) && c != ',' && c != ']' && c != '}' {
 		p.fail("not the name of an anchor: %.20q", p.restOfLine())
 	}
 	return p.text[begin:p.at]

@@ -11,10 +11,8 @@ import (
 func (p *parser) scalar(flow bool) scalar {
 	s := scalar{at: p.at}
 	switch c := p.peek(0); {
-	case c == '"':
-		s.text = p.doubleQuoted()
-	case c == '\'':
-		s.text = p.singleQuoted()
+	case c == '"' || c == '\'':
+		s.text = p.quoted(c)
 	case c == '!':
 		p.fail("a tag is not supported: %.20q", p.restOfLine())
 	case c == 0:
@@ -84,39 +82,11 @@ func (p *parser) continued(s *scalar, column int) {
 	}
 }
 
-// singleQuoted reads a scalar in which a quote is written twice.
-func (p *parser) singleQuoted() string {
+// quoted reads a scalar in quotes: single ones, in which such a quote is written twice, or double ones, with escapes.
+func (p *parser) quoted(quote byte) string {
 	begin := p.at
 	p.step(1)
-	if text, ok := p.simple('\''); ok {
-		return text
-	}
-	var b []byte
-	for {
-		switch c := p.peek(0); {
-		case p.at == len(p.text):
-			p.failAt(begin, "no quote at the end")
-			return ""
-		case c == '\'' && p.peek(1) == '\'':
-			b = append(b, c)
-			p.step(2)
-		case c == '\'':
-			p.step(1)
-			return string(b)
-		case c == '\n':
-			b = p.foldQuoted(b, 0)
-		default:
-			b = append(b, c)
-			p.step(1)
-		}
-	}
-}
-
-// doubleQuoted reads a scalar with escapes.
-func (p *parser) doubleQuoted() string {
-	begin := p.at
-	p.step(1)
-	if text, ok := p.simple('"'); ok {
+	if text, ok := p.simple(quote); ok {
 		return text
 	}
 	var b []byte
@@ -126,10 +96,13 @@ func (p *parser) doubleQuoted() string {
 		case p.at == len(p.text):
 			p.failAt(begin, "no quote at the end")
 			return ""
-		case c == '\\':
+		case c == '\\' && quote == '"':
 			b = p.escape(b)
 			kept = len(b)
-		case c == '"':
+		case c == '\'' && c == quote && p.peek(1) == c:
+			b = append(b, c)
+			p.step(2)
+		case c == quote:
 			p.step(1)
 			return string(b)
 		case c == '\n':

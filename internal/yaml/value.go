@@ -64,6 +64,8 @@ func (p *parser) entries(v reflect.Value, at int) entries {
 func (e *entries) read(key scalar, read func(reflect.Value) kind) {
 	switch {
 	case e.p.err != nil:
+	case key.isNull():
+		e.p.failAt(key.at, "a key that is no text is not supported")
 	case key.plain && key.text == "<<":
 		e.p.failAt(key.at, "merging mappings (<<) is not supported")
 	case e.v.Kind() == reflect.Map:

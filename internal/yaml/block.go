@@ -49,7 +49,7 @@ func (p *parser) content(column int, block bool, v reflect.Value) kind {
 	case c == '?' && isSpace(p.peek(1)):
 		return p.fail("a key that is no text is not supported")
 	case c == '&':
-		return p.anchored(func(v reflect.Value) kind { return p.behindAnchor(column, block, v) }, v)
+		return p.anchored(p.skip, func(v reflect.Value) kind { return p.behindAnchor(column, block, v) }, v)
 	case c == '|' || c == '>':
 		return p.set(v, p.blockText(column))
 	case c == '[' || c == '{' || c == '*':
@@ -167,17 +167,18 @@ func (p *parser) behindAnchor(column int, block bool, v reflect.Value) kind {
 	return p.behind(column, v)
 }
 
-// anchored reads a name, and the value that has it, by read. That a name is used again is refused: an alias in what an
-// alias stands for would mean something else the second time.
-func (p *parser) anchored(read func(reflect.Value) kind, v reflect.Value) kind {
+// anchored reads a name, and the value that has it, by read; skip goes on to where that begins. That a name is used
+// again is refused: an alias in what an alias stands for would mean something else the second time.
+func (p *parser) anchored(skip func(), read func(reflect.Value) kind, v reflect.Value) kind {
 	begin := p.at
 	p.step(1)
 	name := p.name()
 	p.skipBlanks()
 	a := anchor{p.at, p.line, read}
-	if c := p.peek(0); c == '&' || c == '*' {
+	if skip(); p.err == nil && (p.peek(0) == '&' || p.peek(0) == '*') {
 		return p.fail("an anchor in front of an anchor or an alias")
 	}
+	p.at, p.line = a.at, a.line
 	k := read(v)
 	if p.err != nil || p.aliases > 0 {
 		return k

@@ -15,7 +15,7 @@ func (p *parser) flow(v reflect.Value) kind {
 	case '*':
 		return p.alias(v)
 	case '&':
-		return p.anchored(func(v reflect.Value) kind {
+		return p.anchored(p.skipFlow, func(v reflect.Value) kind {
 			p.skipFlow()
 			return p.flow(v)
 		}, v)

@@ -17,7 +17,7 @@ func (p *parser) scalar(flow bool) scalar {
 		p.fail("a tag is not supported: %.20q", p.restOfLine())
 	case c == 0:
 		p.fail("unexpected end")
-	case isFlow(c), strings.IndexByte("#&*|>%@`", c) >= 0, strings.IndexByte("-?:", c) >= 0 && (isSpace(p.peek(1)) || flow && (c == ':' || isFlow(p.peek(1)))):
+	case isFlow(c), strings.IndexByte("#&*|>%@`", c) >= 0, strings.IndexByte("-?:", c) >= 0 && (isSpace(p.peek(1)) || flow && (c != '-' || isFlow(p.peek(1)))):
 		p.fail("no text can begin with %q unless it is in quotes", c)
 	default:
 		s.plain, s.text = true, p.plainLine(flow)

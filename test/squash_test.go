@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -391,19 +392,35 @@ func TestSquashFSServerStays(t *testing.T) {
 	if fields[1] == strconv.Itoa(c.Process.Pid) || fields[2] == strconv.Itoa(group) || fields[4] != "0" {
 		t.Errorf("the server has parent %s, process group %s, terminal %s; the command is %d in group %d", fields[1], fields[2], fields[4], c.Process.Pid, group)
 	}
-	links, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", c.server))
-	if err != nil {
-		t.Fatal(err)
+	ours := pipes(t, c.Process.Pid)
+	if len(ours) == 0 {
+		t.Error("the command has no pipes")
 	}
-	for _, l := range links {
-		if target, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", c.server, l.Name())); err == nil && strings.HasPrefix(target, "pipe:") {
-			t.Errorf("the server holds descriptor %s, %s", l.Name(), target)
+	for _, pipe := range pipes(t, c.server) {
+		if slices.Contains(ours, pipe) {
+			t.Errorf("the server holds %s, which is the command's", pipe)
 		}
 	}
 	if out, ended := c.finish(t); ended != "0" || out != "probe\n" {
 		t.Errorf("%s: %s", ended, out)
 	}
 	checkGone(t, img, "")
+}
+
+// pipes returns the names of the pipes that a process has open.
+func pipes(t *testing.T, pid int) (names []string) {
+	t.Helper()
+	links, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range links {
+		target, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", pid, l.Name()))
+		if err == nil && strings.HasPrefix(target, "pipe:") {
+			names = append(names, target)
+		}
+	}
+	return names
 }
 
 // The pipe that a command writes to closes when the command ends, though the container lives on.

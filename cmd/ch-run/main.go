@@ -41,7 +41,7 @@ func init() {
 
 func main() {
 	if s, is := early.IsServer(); is {
-		fuse.Run(kernel.FD(s.Socket), kernel.FD(s.Image), early.Serving)
+		fuse.Run(kernel.FD(s.Socket), kernel.FD(s.Image), kernel.FD(s.Load), early.Serving)
 		return
 	}
 	os.Exit(run(early.Args()))

@@ -36,8 +36,9 @@ type Plan struct {
 	Seccomp     bool                 // fake privileged system calls
 	Group       *Group               // whom the container is shared with; nil: with nobody
 
-	hooks hooks
-	own   error // what went wrong for this process, but does not keep its peers from the container
+	hooks  hooks
+	server kernel.FD // the socket to the server of the image; -1: there is none
+	own    error     // what went wrong for this process, but does not keep its peers from the container
 }
 
 // A Change is a step of adapting the environment.
@@ -56,7 +57,7 @@ const imageEnvironment = "/ch/environment"
 // New makes the plan for a launch, in a container that others will join if there is a group.
 func New(o *cli.Options, caller early.Caller, group *Group, env *environ.Environment, log *message.Log) (*Plan, error) {
 	p := &Plan{
-		Group: group, hooks: newHooks(),
+		Group: group, hooks: newHooks(), server: -1,
 		UID: caller.EUID, GID: caller.EGID,
 		Directory: o.Directory, Command: o.Command,
 		OverlaySize: o.WriteFake, Environment: env, Seccomp: o.Seccomp,

@@ -58,6 +58,9 @@ func (p *Plan) Run(caller early.Caller, log *message.Log) error {
 	if err := p.hooks.guest.run(&stage{root: root, log: log}); err != nil {
 		return err
 	}
+	if err := p.awaitServer(); err != nil {
+		return err
+	}
 	p.publish(handles, log)
 	return p.start(root, quiet, log)
 }

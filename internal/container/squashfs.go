@@ -89,9 +89,21 @@ func (p *Plan) attachSquashFS(scratch kernel.FD, log *message.Log) (*bind.Tree, 
 	case err != nil:
 		return nil, message.Wrap(err, "can't open SquashFS: %s", p.Image.Path)
 	}
+	p.server = kernel.FD(server)
 	kernel.Prime(tree.Root())
 	log.Debug("serving SquashFS: %s", p.Image.Path)
 	return tree, nil
+}
+
+// awaitServer comes before anything that the command does, if there is a server.
+func (p *Plan) awaitServer() error {
+	if p.server < 0 {
+		return nil
+	}
+	if err := fuse.AwaitReady(p.server); err != nil {
+		return noServer(err)
+	}
+	return nil
 }
 
 func noServer(err error) error {

@@ -41,7 +41,7 @@ static uint64_t bit(int s) { return UINT64_C(1) << (s - 1); }
 int __real_sigaction(int, const struct sigaction *, struct sigaction *);
 int __real_pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
 
-struct early_state early_state = {.server_socket = -1, .image = -1};
+struct early_state early_state = {.server_socket = -1, .image = -1, .load = -1};
 const char *const early_marks[] = {"ch-run:launch", "ch-run:serve", "ch-run:join", "ch-run:join-serve", NULL};
 
 // The limits that Go changes, or that are in its way: for the launch, the soft one is the hard one.
@@ -330,19 +330,12 @@ static void deny_files(void)
     setrlimit(RLIMIT_NOFILE, &few);
 }
 
-// Spares the Go runtime of the server what took a seventh of its start each: to stop everything in order to
-// be ready for more threads than processors (see newConnection in internal/squash/fuse); and the
-// monitor's wake-ups every 20 microseconds, as in be_patient. But what is put off here may be waited for, at
-// the next garbage collection, so it is not for long.
+// Spares the Go runtime of the server what took a seventh of its start: the monitor's wake-ups every 20
+// microseconds, as in be_patient, until it has started; and places for more threads than take part in a launch, of
+// which a machine with 128 processors would have so many that a launch took 1.2 times as long.
 static void be_ready(void)
 {
-    static char processors[32];
-    unsigned long mask[sizeof saved.affinity / sizeof saved.affinity[0]] = {0};
-    int count = 0;
-    if (syscall(SYS_sched_getaffinity, 0, sizeof mask, mask) > 0)
-        for (size_t i = 0; i < sizeof mask / sizeof *mask; i++)
-            count += __builtin_popcountl(mask[i]);
-    snprintf(processors, sizeof processors, "GOMAXPROCS=%d", count < 2 ? count + 4 : count < 8 ? 3 * count : count + 16);
+    static char processors[] = "GOMAXPROCS=6"; // package fuse asks for more where it needs them
     hidden_count = 0;
     if (environ[0])
         environ[0] = processors;
@@ -364,15 +357,20 @@ static void become_server(int socket, const char *image)
     for (int fd = 0; fd < 3; fd++) // where there is no such device, anything else keeps Go from looking for it
         if (dup2(null >= 0 ? null : socket, fd) != fd)
             _exit(0);
-    int files[] = {socket, early_state.image};
-    for (int i = 0; i < 2; i++) // out of the way first: what is to be 3 may be 4, and the other way round
-        files[i] = files[i] < 0 ? -1 : fcntl(files[i], F_DUPFD_CLOEXEC, 5);
-    if (dup3(files[0], 3, O_CLOEXEC) != 3)
-        _exit(0);
-    early_state.image = files[1] < 0 ? -1 : dup3(files[1], 4, O_CLOEXEC);
-    unsigned rest = early_state.image < 0 ? 4 : 5;
-    if (syscall(SYS_close_range, rest, ~0U, 0) != 0) // Linux 5.9
-        for (int fd = (int)rest; fd < 65536; fd++)
+    // Where they will be, and in their places nothing else. Out of the way first: what is to be 3 may be 4.
+    int files[] = {socket, early_state.image, open("/proc/loadavg", O_RDONLY | O_CLOEXEC)};
+    enum { FIRST = 3, FILES = sizeof files / sizeof *files };
+    for (int i = 0; i < FILES; i++)
+        files[i] = files[i] < 0 ? -1 : fcntl(files[i], F_DUPFD_CLOEXEC, FIRST + FILES);
+    for (int i = 0; i < FILES; i++)
+        if (files[i] < 0)
+            close(FIRST + i);
+        else if (dup3(files[i], FIRST + i, O_CLOEXEC) != FIRST + i)
+            _exit(0);
+    early_state.image = files[1] < 0 ? -1 : FIRST + 1;
+    early_state.load = files[2] < 0 ? -1 : FIRST + 2;
+    if (syscall(SYS_close_range, FIRST + FILES, ~0U, 0) != 0) // Linux 5.9
+        for (int fd = FIRST + FILES; fd < 65536; fd++)
             close(fd);
     for (int s = 1; s <= SIGNALS; s++)
         __real_sigaction(s, &(struct sigaction){.sa_handler = needed_by_go(s) || s == SIGABRT || s == SIGSYS ? SIG_DFL : SIG_IGN}, NULL);
@@ -452,6 +450,10 @@ static void start_server(const char *image)
         become_server(sockets[1], image);
         return;
     }
+    // The kernel often has it wait for this processor although another one is idle, half a millisecond, until the
+    // Go runtime here creates a thread.
+    if (between > 0)
+        sched_yield();
     close(sockets[1]);
     early_state.server_socket = sockets[0];
     early_state.server_parent = (pid_t)between;

@@ -149,12 +149,13 @@ func Relaunch(args []string, group *Group, server bool) error {
 type Server struct {
 	Socket int // to the process that launches the container
 	Image  int // what is presumably the image, open for reading, or -1
+	Load   int // /proc/loadavg, open for reading, or -1
 }
 
 // IsServer says whether this is the process that is to serve an image.
 func IsServer() (Server, bool) {
 	s := &C.early_state
-	return Server{int(s.server_socket), int(s.image)}, s.server != 0
+	return Server{int(s.server_socket), int(s.image), int(s.load)}, s.server != 0
 }
 
 // ServerSocket returns the socket to the process that is to serve the image, or -1 if the constructor

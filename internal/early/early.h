@@ -30,6 +30,7 @@ struct early_state {
     int server_error;  // errno if it could not be made, or 0
     pid_t server_parent; // in the launch, the process that forked the server, until it has been reaped
     int image;           // in the server, what is presumably the image, or -1
+    int load;            // in the server, /proc/loadavg, or -1
 };
 extern struct early_state early_state;
 

@@ -11,8 +11,8 @@ import (
 // has: the runtimes of Go and C, and read, write and send.
 func allowedCalls() []uint32 {
 	return append([]uint32{
-		unix.SYS_READ, unix.SYS_WRITE, unix.SYS_READV, unix.SYS_WRITEV, unix.SYS_PREAD64, unix.SYS_FADVISE64, unix.SYS_CLOSE, unix.SYS_FSTAT,
-		unix.SYS_RECVMSG,
+		unix.SYS_READ, unix.SYS_WRITE, unix.SYS_READV, unix.SYS_WRITEV, unix.SYS_PREAD64, unix.SYS_PREADV2, unix.SYS_FADVISE64, unix.SYS_CLOSE, unix.SYS_FSTAT,
+		unix.SYS_RECVMSG, unix.SYS_PPOLL,
 		unix.SYS_BRK, unix.SYS_MUNMAP, unix.SYS_MADVISE, unix.SYS_MREMAP, unix.SYS_MINCORE,
 		unix.SYS_FUTEX, unix.SYS_EXIT, unix.SYS_EXIT_GROUP, unix.SYS_SCHED_YIELD, unix.SYS_SCHED_GETAFFINITY,
 		unix.SYS_GETTID, unix.SYS_GETPID, unix.SYS_SET_ROBUST_LIST, unix.SYS_SET_TID_ADDRESS, unix.SYS_RSEQ,

@@ -1,8 +1,10 @@
 package kernel
 
 import (
+	"bytes"
 	"errors"
 	"io"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -52,6 +54,16 @@ func (fd FD) ReadAt(p []byte, offset int64) (n int, err error) {
 	return n, nil
 }
 
+// ReadAtNow fills p as far as the kernel has that part of the file in memory (preadv2(2), RWF_NOWAIT). It is EAGAIN if the
+// beginning is not there, and EOPNOTSUPP on file systems that do not know.
+func (fd FD) ReadAtNow(p []byte, offset int64) (n int, err error) {
+	err = retry(func() (err error) {
+		n, err = unix.Preadv2(int(fd), [][]byte{p}, offset, unix.RWF_NOWAIT)
+		return err
+	})
+	return max(n, 0), err
+}
+
 // Prefetch asks the kernel to read a part of the file, in bytes, without waiting for it (posix_fadvise(2)). The
 // kernel reads no more at a time than the file system reads ahead, of which the usual limit is 128 KiB
 // (mm/readahead.c, force_page_cache_ra), so it is asked repeatedly.
@@ -69,6 +81,54 @@ func (fd FD) Read(p []byte) (n int, err error) {
 		return err
 	})
 	return n, err
+}
+
+// ResetTimerSlack has timers of this thread, and of those that it creates, end in time again (prctl(2),
+// PR_SET_TIMERSLACK).
+func ResetTimerSlack() { _ = unix.Prctl(unix.PR_SET_TIMERSLACK, 0, 0, 0, 0) } // cannot fail
+
+// HasInput says whether there is something to read, or an error.
+func (fd FD) HasInput() bool {
+	n, _ := unix.Ppoll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, &unix.Timespec{}, nil)
+	return n > 0
+}
+
+// Runnable returns from /proc/loadavg how many threads of all processes on the machine run or wait for a processor
+// (proc_loadavg(5)), the calling one included.
+func (fd FD) Runnable() (int, error) {
+	var buffer [64]byte
+	n, err := fd.ReadAt(buffer[:], 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return 0, err
+	}
+	before, _, _ := bytes.Cut(buffer[:n], []byte{'/'})
+	return strconv.Atoi(string(before[bytes.LastIndexByte(before, ' ')+1:]))
+}
+
+// A Pipe holds bytes that say nothing: each is a right to something, which one at a time can take.
+type Pipe struct{ read, write FD }
+
+// NewPipe makes an empty one.
+func NewPipe() (Pipe, error) {
+	var ends [2]int
+	err := unix.Pipe2(ends[:], unix.O_CLOEXEC)
+	return Pipe{FD(ends[0]), FD(ends[1])}, err
+}
+
+// Put adds n bytes, or none.
+func (p Pipe) Put(n int) {
+	if n > 0 {
+		_ = retry(func() error { // fails only on a pipe that nobody reads
+			_, err := unix.Write(int(p.write), make([]byte, n))
+			return err
+		})
+	}
+}
+
+// Take waits for a byte and removes it.
+func (p Pipe) Take() error {
+	_, err := p.read.Read([]byte{0})
+	return err
 }
 
 // Writev writes the parts with one call.

@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 const (
@@ -116,7 +117,9 @@ func (c *blockCache) release(b *block, done bool) {
 func (r *Reader) load(b *block) error {
 	b.load.Do(func() {
 		if b.data, b.err = r.buffers.get(); b.err == nil {
+			start := time.Now()
 			b.length, b.err = r.readBlock(b.data, b.key)
+			r.pace.Store((3*r.pace.Load() + int64(time.Since(start))) / 4)
 		}
 		if b.err != nil {
 			// The storage may have recovered when it is next asked for.
@@ -129,20 +132,29 @@ func (r *Reader) load(b *block) error {
 	return b.err
 }
 
-// loadAll loads the blocks, nil ones excepted, at the same time if there are several: a request at a time is
-// all that an application has that waits for its pages, so there may be a processor with nothing to do.
+// Slow is how long a block takes to load for which it is worth to wake a thread: that, and to wait for it, takes about as
+// long.
+const Slow = 150 * time.Microsecond
+
+// Pace returns how long blocks take to load, the last ones most.
+func (r *Reader) Pace() time.Duration { return time.Duration(r.pace.Load()) }
+
+// loadAll loads the blocks, nil ones excepted; at the same time if there are several that take their time: a request at
+// a time is all that an application has that waits for its pages, so there may be a processor with nothing to do.
 func (r *Reader) loadAll(blocks []*block) {
 	var others sync.WaitGroup
 	var mine *block
+	parallel := r.Pace() > Slow
 	for _, b := range blocks {
-		if b == nil || b.loaded.Load() {
-			continue
+		switch {
+		case b == nil || b.loaded.Load():
+		case !parallel:
+			_ = r.load(b) // who uses it sees the error
+		case mine == nil:
+			mine = b
+		default:
+			others.Go(func() { _ = r.load(b) })
 		}
-		if mine != nil {
-			others.Go(func() { _ = r.load(b) }) // who uses it sees the error
-			continue
-		}
-		mine = b
 	}
 	if mine != nil {
 		_ = r.load(mine)

@@ -11,8 +11,8 @@ import (
 // the other; so it is worth asking for it at the same time. Where answers are quick, nothing is asked for in advance: there
 // it only costs.
 
-// slowRead is how long a read takes that came from far away.
-const slowRead = time.Millisecond
+// SlowRead is how long a read takes that came from far away.
+const SlowRead = time.Millisecond
 
 // What is asked for in advance, in bytes: of data what is in the same piece of the image, of metadata, which are small,
 // all of them. With larger pieces the time gets less, and the amount that is read more: with 5 ms for an operation and
@@ -32,7 +32,7 @@ type prefetcher struct {
 // prefetchAfter notes that a read from offset to end, in bytes from the image's start, took so long.
 func (r *Reader) prefetchAfter(offset int64, took time.Duration) {
 	p := &r.prefetcher
-	if p.fetch == nil || took < slowRead {
+	if p.fetch == nil || took < SlowRead {
 		return
 	}
 	begin := offset - offset%dataAhead

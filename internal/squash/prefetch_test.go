@@ -34,7 +34,7 @@ func TestPrefetch(t *testing.T) {
 	for _, image := range images(t, mutant.MakeSmall) {
 		const before = 4096 // bytes in front of the image
 		padded := append(make([]byte, before), image...)
-		for _, delay := range []time.Duration{0, 2 * slowRead} {
+		for _, delay := range []time.Duration{0, 2 * SlowRead} {
 			s := &farSource{Reader: bytes.NewReader(padded), delay: delay}
 			r, err := Open(s, int64(len(padded)), Options{Offset: before, Prefetch: s.prefetch})
 			if err != nil {

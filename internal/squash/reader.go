@@ -31,6 +31,7 @@ package squash
 
 import (
 	"io"
+	"sync/atomic"
 	"time"
 
 	"ch-run/internal/squash/decompress"
@@ -54,6 +55,7 @@ type Reader struct {
 
 	metadata *metadataCache
 	blocks   *blockCache
+	pace     atomic.Int64 // how long a block takes to load, in nanoseconds, the last ones most
 	layouts  layoutCache
 	places   placeCache
 

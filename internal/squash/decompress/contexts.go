@@ -6,7 +6,7 @@ import "runtime"
 const maxContexts = 16
 
 // Contexts are what a decoder works with besides source and destination: expensive to make, good for any
-// number of blocks, for one at a time. There are at most as many as processors, or maxContexts; whoever comes
+// number of blocks, for one at a time. There are at most two more than processors, or maxContexts; whoever comes
 // when all are busy waits, which costs nothing where the processors are busy as well.
 type contexts[C comparable] struct {
 	busy chan struct{}
@@ -14,7 +14,7 @@ type contexts[C comparable] struct {
 }
 
 func newContexts[C comparable]() contexts[C] {
-	most := min(runtime.GOMAXPROCS(0), maxContexts)
+	most := min(runtime.NumCPU()+2, maxContexts)
 	return contexts[C]{make(chan struct{}, most), make(chan C, most)}
 }
 

@@ -1,10 +1,9 @@
 package fuse
 
 import (
-	"errors"
 	"runtime"
 	"sync"
-	"syscall"
+	"time"
 
 	"ch-run/internal/kernel"
 	"ch-run/internal/squash"
@@ -23,48 +22,63 @@ const (
 
 // A connection is the kernel's side of the mounted image.
 type connection struct {
-	device kernel.FD
-	image  *image
-	limit  int // of workers
+	device    kernel.FD
+	image     *image
+	limit     int // of workers
+	listening *listening
 
-	ended   sync.WaitGroup
 	mu      sync.Mutex
 	workers int
-	idle    int             // workers that wait for a request
 	storing map[uint64]bool // nodes of which a worker stores pages
 }
 
 // newConnection makes what is needed to answer requests.
-func newConnection() *connection {
-	c := &connection{
+func newConnection(load kernel.FD) (*connection, error) {
+	l, err := newListening(load)
+	return &connection{
 		// More than there are processors, as some wait for the storage that the image is on.
-		limit:   min(max(minWorkers, 2*runtime.NumCPU()), maxWorkers),
-		storing: map[uint64]bool{},
-	}
-	// A worker that waits for a request keeps its place among those that run Go code. There must be one for
-	// each: else a worker that gets a request would wait until the runtime's monitor takes somebody's
-	// place away, which can be milliseconds. Package early has seen to it, if there was a way.
-	if places := c.limit + runtime.NumCPU(); runtime.GOMAXPROCS(0) < places {
-		runtime.GOMAXPROCS(places)
-	}
-	return c
+		limit:     min(max(minWorkers, 2*runtime.NumCPU()), maxWorkers),
+		listening: l,
+		storing:   map[uint64]bool{},
+	}, err
 }
 
-// serve answers the kernel's requests until the image is unmounted.
-func (c *connection) serve(device kernel.FD, i *image) {
+// serve answers the kernel's requests until the image is unmounted. ready is called once there are all threads that
+// can ever be needed.
+func (c *connection) serve(device kernel.FD, i *image, ready func()) {
 	c.device, c.image = device, i
 	c.limit = min(c.limit, max(minWorkers, maxInUse/(3*int(i.Superblock().BlockSize))))
-	c.start()
-	c.start() // the first to be busy need not start it
-	// All threads that can ever be needed are created now, while the launch goes on with the first two
-	// workers. Once there is a command there may be no room for them: its processes count towards the same
-	// limit, and an answer that waits for a thread may be what they wait for.
 	go func() {
-		reserve(reserved)
-		for c.start() {
-		}
+		c.hire()
+		ready()
 	}()
-	c.ended.Wait()
+	c.newWorker().run()
+}
+
+// hire starts the other workers and creates all threads, while the launch goes on with the first worker. Once
+// there is a command there may be no room for them: its processes count towards the same limit, and an
+// answer that waits for a thread may be what they wait for.
+func (c *connection) hire() {
+	c.makeRoom()
+	var started sync.WaitGroup
+	for range c.limit - 1 {
+		started.Add(1)
+		go func() {
+			started.Done()
+			c.newWorker().run()
+		}()
+	}
+	started.Wait()
+	reserve(reserved)
+}
+
+// makeRoom has the Go runtime run more threads at a time. A worker that waits keeps its place among those that
+// run Go code. There must be one for each: else a worker that gets something to do would wait until the
+// runtime's monitor takes somebody's place away, which can be milliseconds.
+func (c *connection) makeRoom() {
+	if places := c.limit + min(runtime.NumCPU(), reserved); runtime.GOMAXPROCS(0) < places {
+		runtime.GOMAXPROCS(places)
+	}
 }
 
 // reserved is how many threads there are besides the workers': for blocks that are decompressed at the same
@@ -86,47 +100,6 @@ func reserve(threads int) {
 	all.Wait()
 }
 
-// start starts a worker, unless there are enough. The lock is not held meanwhile: it may take a thread, which
-// may take its time.
-func (c *connection) start() bool {
-	c.mu.Lock()
-	ok := c.workers < c.limit
-	if ok {
-		c.workers++
-		c.idle++
-		c.ended.Add(1)
-	}
-	c.mu.Unlock()
-	if ok {
-		go func() {
-			defer c.ended.Done()
-			(&worker{connection: c, buffer: make([]byte, minReadBuffer)}).run()
-			c.mu.Lock()
-			c.limit = 0 // unmounted: nobody is to start another one
-			c.mu.Unlock()
-		}()
-	}
-	return ok
-}
-
-// busy notes that a worker has something to do. If no other one waits for requests a new one does from
-// now on.
-func (c *connection) busy() {
-	c.mu.Lock()
-	c.idle--
-	last := c.idle == 0
-	c.mu.Unlock()
-	if last {
-		c.start()
-	}
-}
-
-func (c *connection) free() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.idle++
-}
-
 // mayStore says whether a worker may now store pages of the file with a node number, while the request that
 // it has is not answered. The pages of that request are locked meanwhile, and the worker waits for
 // those that it stores, should they belong to another request. So that nobody waits in a circle only
@@ -135,7 +108,7 @@ func (c *connection) free() {
 func (c *connection) mayStore(node uint64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.storing[node] || len(c.storing) >= maxStoring {
+	if c.storing[node] || len(c.storing) >= min(maxStoring, c.workers-1) {
 		return false
 	}
 	c.storing[node] = true
@@ -151,26 +124,35 @@ func (c *connection) stored(node uint64) {
 // A worker answers one request at a time.
 type worker struct {
 	*connection
-	buffer []byte      // for the request
-	reply  []byte      // for the answer, its header included
-	data   squash.Data // for the answer to READ
-	vector [][]byte    // the answer: reply, and then what is sent from where it is
+	window time.Duration // how long it polls the device, see adapt
+	buffer []byte        // for the request
+	reply  []byte        // for the answer, its header included
+	data   squash.Data   // for the answer to READ
+	vector [][]byte      // the answer: reply, and then what is sent from where it is
 }
 
+func (c *connection) newWorker() *worker {
+	return &worker{connection: c, buffer: make([]byte, minReadBuffer), window: maxWindow}
+}
+
+// run answers requests until the image is unmounted.
 func (w *worker) run() {
+	w.mu.Lock()
+	w.workers++ // only now that there is a thread for it
+	w.mu.Unlock()
 	for {
-		n, err := w.device.Read(w.buffer)
-		switch {
-		case errors.Is(err, syscall.ENOENT): // the request was taken back
-			continue
-		case err != nil: // ENODEV: unmounted
+		w.listen()
+		n, err := w.next()
+		if err != nil { // ENODEV: unmounted, which the others are to hear too
+			w.listening.letAll(1)
 			return
 		}
-		w.busy()
 		if r, ok := parseRequest(w.buffer[:n]); ok {
+			w.arrived(r)
 			w.answer(r)
+		} else {
+			w.listening.taken()
 		}
-		w.free()
 	}
 }
 

@@ -237,6 +237,7 @@ func (w *worker) storeRest(node uint64, from int64) (whole bool) {
 		return false
 	}
 	defer w.stored(node)
+	w.listening.passOn() // this may have to wait
 	if before {
 		w.store(node, first.Offset, first.Block[:from-first.Offset])
 	}

@@ -116,7 +116,11 @@ func TestJunk(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer null.Close()
-	w := &worker{connection: newConnection()}
+	c, err := newConnection(-1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &worker{connection: c}
 	w.device, w.image = null, openImage(t)
 	for range 100000 {
 		data := make([]byte, random.IntN(120))
@@ -153,7 +157,11 @@ func openImage(t *testing.T) *image {
 		t.Fatal(err)
 	}
 	t.Cleanup(file.Close)
-	r, err := open(file)
+	c, err := newConnection(-1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := c.open(file)
 	if err != nil {
 		t.Fatal(err)
 	}

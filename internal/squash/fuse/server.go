@@ -13,7 +13,8 @@
 //
 // # Serving
 //
-// Workers read requests from the device and answer them, one at a time each. There is no state per
+// Workers read requests from the device and answer them, one at a time each; one worker polls it while there is but one
+// request at a time (see listening). There is no state per
 // file or per opened file: node numbers say where inodes are, OPEN is left to the kernel where that is safe. The
 // protocol is implemented here, the dozen requests that a read-only file system gets, because every
 // launch would pay for initialising the packages of a library, directory images included: go-fuse
@@ -82,21 +83,33 @@ func unlessDied(err error) error {
 var ErrServerDied = errors.New("the server process ended unexpectedly")
 
 // Await returns nil once the image is served, or else why it is not.
-func Await(socket kernel.FD) error {
+func Await(socket kernel.FD) error { return await(socket, served) }
+
+// AwaitReady waits until the server has all that it will ever need, which it might not get once there is a command:
+// threads count towards the limit of processes. It comes after [Await], and is the end of the conversation.
+func AwaitReady(socket kernel.FD) error {
 	defer socket.Close()
+	return await(socket, ready)
+}
+
+func await(socket kernel.FD, want string) error {
 	answer, err := socket.Receive()
 	switch {
 	case err != nil:
 		return unlessDied(err)
 	case len(answer) == 0:
 		return ErrServerDied
-	case string(answer) != served:
+	case string(answer) != want:
 		return errors.New(string(answer))
 	}
 	return nil
 }
 
-const served = "served"
+// What the server says.
+const (
+	served = "served"
+	ready  = "ready"
+)
 
 func receiveOrder(socket kernel.FD) (o Order, ok bool) {
 	text, files, err := socket.ReceiveFiles(2)
@@ -124,18 +137,21 @@ func receiveOrder(socket kernel.FD) (o Order, ok bool) {
 }
 
 // Run waits for an order at socket and carries it out. It returns when there is nothing more to do. guess is
-// what is presumably the image, or -1. serving is called when the image is about to be served, with what the
-// process is to be called from then on.
-func Run(socket, guess kernel.FD, serving func(title string)) {
+// what is presumably the image, and load /proc/loadavg, or -1 each. serving is called when the image is about to be
+// served, with what the process is to be called from then on.
+func Run(socket, guess, load kernel.FD, serving func(title string)) {
 	// What can be done before the order comes is done before: the launch waits for the answer.
 	log, _ := kernel.OpenLog() // -1 if there is none
 	opens := kernel.FuseLosesInodes()
-	c := newConnection()
-	confined := kernel.Confine()
+	kernel.ResetTimerSlack() // the runtime has started
+	c, confined := newConnection(load)
+	if confined == nil {
+		confined = kernel.Confine()
+	}
 	if confined != nil {
 		guess = -1
 	}
-	reader, openErr := open(guess)
+	reader, openErr := c.open(guess)
 	o, ok := receiveOrder(socket)
 	if !ok {
 		return // nobody needs a server
@@ -144,7 +160,7 @@ func Run(socket, guess kernel.FD, serving func(title string)) {
 		o.Image.Close()
 	} else {
 		guess.Close()
-		reader, openErr = open(o.Image)
+		reader, openErr = c.open(o.Image)
 	}
 	answer := served
 	switch {
@@ -153,22 +169,25 @@ func Run(socket, guess kernel.FD, serving func(title string)) {
 	case openErr != nil:
 		answer = openErr.Error()
 	}
-	err := socket.Send([]byte(answer))
-	socket.Close()
-	if answer != served || err != nil {
+	if err := socket.Send([]byte(answer)); answer != served || err != nil {
 		return
 	}
-	serving("ch-run: squashfs server " + o.Path)
-	c.serve(o.Device, &image{Reader: reader, uid: o.UID, gid: o.GID, opens: opens, faults: faults{path: o.Path, log: log}})
+	i := &image{Reader: reader, uid: o.UID, gid: o.GID, opens: opens, faults: faults{path: o.Path, log: log}}
+	c.serve(o.Device, i, func() {
+		serving("ch-run: squashfs server " + o.Path)
+		_ = socket.Send([]byte(ready)) // the launch may have failed
+		socket.Close()
+	})
 }
 
 // open looks at the image as far as the root directory.
-func open(file kernel.FD) (*squash.Reader, error) {
+func (c *connection) open(file kernel.FD) (*squash.Reader, error) {
 	st, err := file.Stat()
 	if err != nil {
 		return nil, err
 	}
-	r, err := squash.Open(file, st.Size, squash.Options{Prefetch: file.Prefetch})
+	source := storage{file, func() { c.listening.letAll(slownessLasts) }}
+	r, err := squash.Open(source, st.Size, squash.Options{Prefetch: file.Prefetch})
 	if err != nil {
 		return nil, err
 	}

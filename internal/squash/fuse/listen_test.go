@@ -1,0 +1,108 @@
+package fuse
+
+import (
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"ch-run/internal/kernel"
+	"ch-run/internal/squash"
+)
+
+// Whatever comes, and whatever takes long, somebody listens: each request is read. A socket is in place of the device.
+func TestSomebodyListens(t *testing.T) {
+	const workers, requests = 5, 20_000
+	sockets, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_SEQPACKET, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kernelSide, device := kernel.FD(sockets[0]), kernel.FD(sockets[1])
+	defer device.Close()
+	c, err := newConnection(-1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.device, c.image = device, &image{Reader: &squash.Reader{}}
+
+	read := make(chan struct{}, requests)
+	var ended sync.WaitGroup
+	for range workers {
+		w := c.newWorker()
+		ended.Go(func() {
+			for {
+				w.listen()
+				n, err := w.next()
+				if n == 0 || err != nil { // the other end is closed
+					w.listening.letAll(1)
+					return
+				}
+				w.arrived(request{opcode: uint32(w.buffer[0])})
+				switch rand.N(20) {
+				case 0:
+					w.listening.letAll(rand.Int32N(20))
+				case 1, 2, 3:
+					w.listening.passOn()
+					time.Sleep(rand.N(50 * time.Microsecond))
+				}
+				read <- struct{}{}
+			}
+		})
+	}
+	opcode := byte(opRead)
+	for sent := 0; sent < requests; {
+		burst := min(1+rand.IntN(3*workers), requests-sent)
+		for range burst {
+			if rand.N(15) == 0 {
+				opcode ^= opRead ^ opLookup
+			}
+			if err := kernelSide.Send([]byte{opcode}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range burst {
+			select {
+			case <-read:
+			case <-time.After(10 * time.Second):
+				t.Fatalf("a request was not read, of the first %d; %+v", sent+burst, c.listening)
+			}
+		}
+		sent += burst
+	}
+	kernelSide.Close()
+	ended.Wait()
+	if l := c.listening; l.parked != 0 || l.waiting != workers { // each ends as one who waits
+		t.Errorf("in the end %d are parked, and %d wait; want 0 and %d", l.parked, l.waiting, workers)
+	}
+}
+
+// Nobody polls where others wait for the processors, or nobody knows.
+func TestLookAround(t *testing.T) {
+	for text, quiet := range map[string]bool{"0.00 0.00 0.00 3/80 100\n": true, "0.00 0.00 0.00 4/80 100\n": false, "": false} {
+		path := filepath.Join(t.TempDir(), "loadavg")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		load, err := kernel.OpenFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer load.Close()
+		l := &listening{processors: 4, load: load}
+		l.quiet.Store(!quiet)
+		now := time.Now()
+		if l.lookAround(now); l.quiet.Load() != quiet {
+			t.Errorf("%q: quiet is %t", text, !quiet)
+		}
+		l.load = -1
+		if l.lookAround(now.Add(loadLasts / 2)); l.quiet.Load() != quiet {
+			t.Errorf("%q: looked again too soon", text)
+		}
+		if l.lookAround(now.Add(2 * loadLasts)); l.quiet.Load() {
+			t.Errorf("%q: quiet without a file to know it from", text)
+		}
+	}
+}

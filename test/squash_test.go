@@ -531,6 +531,31 @@ func TestSquashFSTerminal(t *testing.T) {
 	checkGone(t, img, "")
 }
 
+// Where there is no room for all threads of a server there is no container, instead of one whose command may
+// wait for an answer that waits for a thread. In a user namespace of its own nobody else counts.
+func TestSquashFSTooFewProcesses(t *testing.T) {
+	img := squashImage(t, nil)
+	c := start(t, img, "/mnt/probe", "when", "ls", "/bin")
+	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", c.server))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, ended := c.finish(t); ended != "0" {
+		t.Fatalf("%s: %s", ended, out)
+	}
+	for limit, want := range map[int]string{len(threads): "31", 4 * len(threads): "0"} {
+		cmd := chRun()
+		cmd.Path, cmd.Args = "/usr/bin/unshare", []string{"unshare", "--user", "--map-current-user", "bash", "-c", fmt.Sprintf(`ulimit -u %d; exec "$@"`, limit), "bash",
+			inputs + "/bin/ch-run", "-b", inputs + "/bin:/mnt", img, "--", "/mnt/probe", "pwd"}
+		out, err := cmd.CombinedOutput()
+		said := strings.Contains(string(out), "error: can't start SquashFS server: can't create thread: Resource temporarily unavailable (hint: ")
+		if got := status(err); got != want || said != (want == "31") {
+			t.Errorf("%d processes: %s: %s", limit, got, out)
+		}
+	}
+	checkGone(t, img, "")
+}
+
 // A job that is at its limit of processes can still read its image, though the server may want another
 // thread just then.
 func TestSquashFSNoRoom(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -13,21 +14,10 @@ import (
 	"ch-run/internal/squash"
 )
 
-// Whatever comes, and whatever takes long, somebody listens: each request is read. A socket is in place of the device.
+// Whatever comes, and whatever takes long, somebody listens: each request is read.
 func TestSomebodyListens(t *testing.T) {
 	const workers, requests = 5, 20_000
-	sockets, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_SEQPACKET, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	kernelSide, device := kernel.FD(sockets[0]), kernel.FD(sockets[1])
-	defer device.Close()
-	c, err := newConnection(-1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.device, c.image = device, &image{Reader: &squash.Reader{}}
-
+	c, kernelSide := connected(t)
 	read := make(chan struct{}, requests)
 	var ended sync.WaitGroup
 	for range workers {
@@ -77,6 +67,61 @@ func TestSomebodyListens(t *testing.T) {
 	if l := c.listening; l.parked != 0 || l.waiting != workers { // each ends as one who waits
 		t.Errorf("in the end %d are parked, and %d wait; want 0 and %d", l.parked, l.waiting, workers)
 	}
+}
+
+// A worker that has to wait for somebody else's answer has a parked one listen.
+func TestPassOn(t *testing.T) {
+	c, kernelSide := connected(t)
+	defer kernelSide.Close()
+	var taken atomic.Int32
+	second := make(chan struct{})
+	for range 2 {
+		w := c.newWorker()
+		go func() {
+			w.listen()
+			_, _ = w.next()
+			w.arrived(request{opcode: opLookup})
+			if taken.Add(1) == 2 {
+				close(second)
+				return
+			}
+			w.listening.passOn()
+			<-second
+		}()
+	}
+	for parked := 0; parked == 0; time.Sleep(time.Millisecond) {
+		c.listening.mu.Lock()
+		parked = c.listening.parked
+		c.listening.mu.Unlock()
+	}
+	for range 2 {
+		if err := kernelSide.Send([]byte{opLookup}); err != nil {
+			t.Fatal(err)
+		}
+		for taken.Load() == 0 {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	select {
+	case <-second:
+	case <-time.After(10 * time.Second):
+		t.Error("nobody listens")
+	}
+}
+
+// connected returns a connection with a socket in place of the device, and the socket at its other end.
+func connected(t *testing.T) (c *connection, kernelSide kernel.FD) {
+	t.Helper()
+	sockets, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_SEQPACKET, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err = newConnection(-1); err != nil {
+		t.Fatal(err)
+	}
+	c.device, c.image = kernel.FD(sockets[1]), &image{Reader: &squash.Reader{}}
+	t.Cleanup(c.device.Close)
+	return c, kernel.FD(sockets[0])
 }
 
 // Nobody polls where others wait for the processors, or nobody knows.

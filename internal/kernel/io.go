@@ -83,10 +83,6 @@ func (fd FD) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// ResetTimerSlack has timers of this thread, and of those that it creates, end in time again (prctl(2),
-// PR_SET_TIMERSLACK).
-func ResetTimerSlack() { _ = unix.Prctl(unix.PR_SET_TIMERSLACK, 0, 0, 0, 0) } // cannot fail
-
 // HasInput says whether there is something to read, or an error.
 func (fd FD) HasInput() bool {
 	n, _ := unix.Ppoll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, &unix.Timespec{}, nil)

@@ -7,18 +7,18 @@
 // process outside the caller's session and process group, child of nobody that waits for it, in a
 // mount namespace in which the image is not mounted, without any file of the caller's. It waits for an
 // order with the open image and the open device, confines itself so that it can do little more than
-// read the one and answer on the other, looks at the image, says whether that is one, and serves it.
+// read the one and answer on the other, looks at the image, says whether that is one, and serves it. Once it
+// has all its threads it says so too: the launch waits for that before it becomes the command.
 // It ends when the kernel says that the file system is unmounted, which is when the last process of
 // the container has gone, or when whoever started it goes away without an order.
 //
 // # Serving
 //
-// Workers read requests from the device and answer them, one at a time each; one worker polls it while there is but one
-// request at a time (see listening). There is no state per
-// file or per opened file: node numbers say where inodes are, OPEN is left to the kernel where that is safe. The
-// protocol is implemented here, the dozen requests that a read-only file system gets, because every
-// launch would pay for initialising the packages of a library, directory images included: go-fuse
-// adds 0.3 ms, 15 % of a launch.
+// Workers read requests from the device and answer them, one at a time each; which of them listen depends on
+// what comes (listen.go). There is no state per file or per opened file: node numbers say where inodes are,
+// OPEN is left to the kernel where that is safe. The protocol is implemented here, the dozen requests that a
+// read-only file system gets, because every launch would pay for initialising the packages of a library,
+// directory images included: go-fuse adds 0.3 ms, 15 % of a launch.
 //
 // # Errors
 //

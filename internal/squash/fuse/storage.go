@@ -27,7 +27,7 @@ func (s storage) ReadAt(p []byte, offset int64) (int, error) {
 		m, err := s.file.ReadAt(p[n:], offset+int64(n))
 		return n + m, err
 	}
-	// The file system does not say: NFS and FUSE are among those.
+	// The file system does not say, as NFS and FUSE, or there is an error, which is the same again.
 	start := time.Now()
 	n, err = s.file.ReadAt(p, offset)
 	if time.Since(start) > squash.SlowRead {

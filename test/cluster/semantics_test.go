@@ -129,7 +129,7 @@ func TestStatus(t *testing.T) {
 func accounted(t *testing.T, step, field string) (value string) {
 	t.Helper()
 	err := the.await("step "+step+" is accounted for", func() bool {
-		out, err := the.command("sacct", "--noheader", "--parsable2", "--jobs="+step, "--format=End,"+field).Output()
+		out, err := the.command("sacct", "--units=K", "--noheader", "--parsable2", "--jobs="+step, "--format=End,"+field).Output()
 		end, rest, _ := strings.Cut(strings.TrimSpace(string(out)), "|")
 		value = rest
 		return err == nil && end != "" && end != "Unknown" && value != "" // what was used comes after the end

@@ -28,6 +28,14 @@ func (b *buffers) get() ([]byte, error) {
 	return kernel.Memory(b.size)
 }
 
+// Prepare gets memory for one more block. It takes the kernel about as long as to decompress it; so who has to wait
+// for something else can do it before the first block is needed.
+func (r *Reader) Prepare() {
+	if buffer, err := kernel.Memory(r.buffers.size); err == nil {
+		r.buffers.put(buffer)
+	}
+}
+
 func (b *buffers) put(buffer []byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

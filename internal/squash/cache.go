@@ -119,7 +119,7 @@ func (r *Reader) load(b *block) error {
 		if b.data, b.err = r.buffers.get(); b.err == nil {
 			start := time.Now()
 			b.length, b.err = r.readBlock(b.data, b.key)
-			r.pace.Store((3*r.pace.Load() + int64(time.Since(start))) / 4)
+			r.keepPace(time.Since(start))
 		}
 		if b.err != nil {
 			// The storage may have recovered when it is next asked for.
@@ -132,34 +132,40 @@ func (r *Reader) load(b *block) error {
 	return b.err
 }
 
-// Slow is how long a block takes to load for which it is worth to wake a thread: that, and to wait for it, takes about as
-// long.
-const Slow = 150 * time.Microsecond
+// Slow is how long a block takes to load for which it is worth to wake a thread: twice what it takes to wake one, and to
+// wait for it.
+const Slow = 100 * time.Microsecond
 
 // Pace returns how long blocks take to load, the last ones most.
 func (r *Reader) Pace() time.Duration { return time.Duration(r.pace.Load()) }
 
+func (r *Reader) keepPace(took time.Duration) {
+	if before := r.Pace(); before != 0 {
+		took = (3*before + took) / 4
+	}
+	r.pace.Store(int64(took))
+}
+
 // loadAll loads the blocks, nil ones excepted; at the same time if there are several that take their time: a request at
 // a time is all that an application has that waits for its pages, so there may be a processor with nothing to do.
 func (r *Reader) loadAll(blocks []*block) {
-	var others sync.WaitGroup
-	var mine *block
-	parallel := r.Pace() > Slow
-	for _, b := range blocks {
-		switch {
-		case b == nil || b.loaded.Load():
-		case !parallel:
-			_ = r.load(b) // who uses it sees the error
-		case mine == nil:
-			mine = b
-		default:
-			others.Go(func() { _ = r.load(b) })
+	if r.share != nil && r.Pace() > Slow {
+		mine := true // the first one
+		for _, b := range blocks {
+			if b == nil || b.loaded.Load() {
+				continue
+			}
+			if !mine && !r.share(func() { _ = r.load(b) }) {
+				break
+			}
+			mine = false
 		}
 	}
-	if mine != nil {
-		_ = r.load(mine)
+	for _, b := range blocks {
+		if b != nil {
+			_ = r.load(b) // waits for who has begun; who uses it sees the error
+		}
 	}
-	others.Wait()
 }
 
 func (r *Reader) readBlock(data []byte, key blockKey) (int, error) {

@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -619,15 +621,32 @@ func TestExpensive(t *testing.T) {
 	})
 }
 
-// TestParallel has several goroutines visit the same damaged image. Nothing that they use gets lost, or is used twice.
+// TestParallel has several goroutines visit the same damaged image, with helpers that begin at once, late or not at all.
+// Nothing that they use gets lost, or is used twice.
 func TestParallel(t *testing.T) {
 	whole := mutant.Parse(mutant.Make(t, mutant.Uncompressed...))
 	series := mutant.Choose(t, 200)
+	var helped atomic.Int32
 	series.All(whole, images(t, mutant.MakeSmall), func(_ int, image []byte, what string) {
-		r, err := Open(bytes.NewReader(image), int64(len(image)), Options{})
+		var helpers sync.WaitGroup
+		defer helpers.Wait()
+		share := func(work func()) bool {
+			choice := rand.N(3)
+			if choice == 0 {
+				return false
+			}
+			helped.Add(1)
+			helpers.Go(func() {
+				time.Sleep(time.Duration(choice-1) * rand.N(time.Millisecond))
+				work()
+			})
+			return true
+		}
+		r, err := Open(bytes.NewReader(image), int64(len(image)), Options{Share: share})
 		if err != nil {
 			return
 		}
+		r.pace.Store(int64(time.Hour))
 		walks := make([]*walk, 4)
 		var group sync.WaitGroup
 		for n := range walks {
@@ -645,4 +664,7 @@ func TestParallel(t *testing.T) {
 			t.Fatal(what)
 		}
 	})
+	if helped.Load() == 0 {
+		t.Error("nobody was asked to help")
+	}
 }

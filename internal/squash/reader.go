@@ -44,6 +44,9 @@ type Options struct {
 	Offset int64
 	// Prefetch asks for a part of the source in advance, without waiting for it. May be nil.
 	Prefetch func(offset, length int64)
+	// Share has somebody else do work, at the same time as the caller goes on, or says that nobody has time. May be nil:
+	// nobody ever has.
+	Share func(work func()) bool
 }
 
 // A Reader reads one image.
@@ -63,6 +66,7 @@ type Reader struct {
 	buffers *buffers
 
 	prefetcher prefetcher
+	share      func(work func()) bool
 }
 
 // Open reads what there is to know about an image from its superblock. source has size bytes. The
@@ -71,7 +75,7 @@ func Open(source io.ReaderAt, size int64, o Options) (*Reader, error) {
 	if o.Offset < 0 || o.Offset > size {
 		return nil, corrupt("superblock", 0, "the image would begin at byte %d of a file of %d", o.Offset, size)
 	}
-	r := &Reader{source: source, offset: o.Offset, prefetcher: prefetcher{fetch: o.Prefetch}}
+	r := &Reader{source: source, offset: o.Offset, prefetcher: prefetcher{fetch: o.Prefetch}, share: o.Share}
 	head := make([]byte, min(size-o.Offset, headSize))
 	if err := r.readAt(head, 0, "superblock"); err != nil {
 		return nil, err

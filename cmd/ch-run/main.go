@@ -41,7 +41,10 @@ func init() {
 
 func main() {
 	if s, is := early.IsServer(); is {
-		fuse.Run(kernel.FD(s.Socket), kernel.FD(s.Image), kernel.FD(s.Load), early.Serving)
+		fuse.Run(fuse.Process{
+			Socket: kernel.FD(s.Socket), Guess: kernel.FD(s.Image), Load: kernel.FD(s.Load),
+			Serving: early.Serving, SpareThreads: early.SpareThreads,
+		})
 		return
 	}
 	os.Exit(run(early.Args()))

@@ -2,6 +2,7 @@ package container
 
 import (
 	"errors"
+	"os"
 	"syscall"
 
 	"ch-run/internal/bind"
@@ -66,9 +67,6 @@ func (p *Plan) attachSquashFS(scratch kernel.FD, log *message.Log) (*bind.Tree, 
 	if err != nil {
 		return nil, noFuse(err, p.Image.Path)
 	}
-	if err := fuse.AwaitStart(kernel.FD(server)); err != nil {
-		return nil, noServer(err)
-	}
 	mount := func(dst kernel.FD) error { return kernel.MountFuse(device, dst, p.UID, p.GID) }
 	tree, err := bind.Attach(mount, scratch, p.Root, p.Writing)
 	if err != nil {
@@ -78,13 +76,18 @@ func (p *Plan) attachSquashFS(scratch kernel.FD, log *message.Log) (*bind.Tree, 
 		}
 		return nil, e
 	}
-	order := fuse.Order{Image: file, Device: device, UID: p.UID, GID: p.GID, Path: p.Image.Path}
-	err = order.Send(kernel.FD(server))
-	if err == nil {
-		err = fuse.Await(kernel.FD(server))
+	self, err := kernel.OpenProcess(os.Getpid())
+	if err != nil {
+		self = -1 // an old kernel: the command unmounts
 	}
+	order := fuse.Order{
+		Image: file, Device: device, Mount: tree.Root(), Command: self,
+		UID: p.UID, GID: p.GID, Path: p.Image.Path,
+	}
+	err = order.Give(kernel.FD(server))
+	var none fuse.ServerError
 	switch {
-	case errors.Is(err, fuse.ErrServerDied):
+	case errors.As(err, &none):
 		return nil, noServer(err)
 	case err != nil:
 		return nil, message.Wrap(err, "can't open SquashFS: %s", p.Image.Path)
@@ -108,7 +111,7 @@ func (p *Plan) awaitServer() error {
 
 func noServer(err error) error {
 	return message.Wrap(err, "can't start SquashFS server").
-		Hint("it is a process of about 10 threads; raise the limit of processes or memory, ulimit or that of the cgroup")
+		Hint("it is a process of 9 threads to begin with; raise the limit of processes or memory, ulimit or that of the cgroup")
 }
 
 // noFuse explains why there is no /dev/fuse for us.

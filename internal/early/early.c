@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -39,7 +38,6 @@ struct kernel_sigaction {
 static uint64_t bit(int s) { return UINT64_C(1) << (s - 1); }
 
 int __real_sigaction(int, const struct sigaction *, struct sigaction *);
-int __real_pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
 
 struct early_state early_state = {.server_socket = -1, .image = -1, .load = -1};
 const char *const early_marks[] = {"ch-run:launch", "ch-run:serve", "ch-run:join", "ch-run:join-serve", NULL};
@@ -102,8 +100,6 @@ void early_hide_variables(void)
     }
 }
 
-static volatile int serving; // whether the image is in use
-
 // Where the arguments are, and the environment that follows them.
 static char *arguments_begin, *arguments_end;
 
@@ -120,7 +116,7 @@ static void find_room(int argc, char **argv)
 
 void early_serving(const char *title)
 {
-    serving = 1;
+    early_state.serving = 1;
     size_t room = (size_t)(arguments_end - arguments_begin);
     memset(arguments_begin, 0, room);
     snprintf(arguments_begin, room, "%s", title);
@@ -266,26 +262,6 @@ int __wrap_sigaction(int s, const struct sigaction *action, struct sigaction *ol
     return __real_sigaction(s, needed_by_go(s) && !(saved.ignored & bit(s)) ? action : NULL, old);
 }
 
-// Where a thread cannot be created, the runtime tries twenty times and then prints a stack trace.
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument)
-{
-    static int failures;
-    int error = __real_pthread_create(thread, attributes, start, argument);
-    while (error == EAGAIN && serving) { // nobody shall lose an image because there is no room just now
-        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
-        error = __real_pthread_create(thread, attributes, start, argument);
-    }
-    if (error == 0 || (error == EAGAIN && ++failures < 20))
-        return error;
-    if (early_state.server) { // the launch says it, with a hint
-        dprintf(early_state.server_socket, "can't create thread: %s", strerror(error));
-        _exit(0);
-    }
-    dprintf(2, "ch-run[%d]: error: can't create thread: %s (hint: to start takes 5 threads; raise the limit of processes, "
-        "ulimit -u or that of the cgroup) (early.c:%d)\n", getpid(), strerror(error), __LINE__);
-    _exit(31);
-}
-
 static int write_file(const char *path, const char *text)
 {
     int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -332,13 +308,14 @@ static void deny_files(void)
 
 // Spares the Go runtime of the server what took a seventh of its start: the monitor's wake-ups every 20
 // microseconds, as in be_patient, until it has started; and places for more threads than take part in a launch, of
-// which a machine with 128 processors would have so many that a launch took 1.2 times as long.
+// which a machine with 128 processors would have so many that a launch took 1.2 times as long. Package fuse counts on
+// both settings, and changes them when the launch is over.
 static void be_ready(void)
 {
-    static char processors[] = "GOMAXPROCS=6"; // package fuse asks for more where it needs them
+    static char settings[][16] = {"GOGC=off", "GOMAXPROCS=3"};
     hidden_count = 0;
-    if (environ[0])
-        environ[0] = processors;
+    for (size_t i = 0; i < sizeof settings / sizeof *settings && environ[i]; i++)
+        environ[i] = settings[i];
     prctl(PR_SET_TIMERSLACK, 1000000L);
 }
 
@@ -380,13 +357,10 @@ static void become_server(int socket, const char *image)
     prctl(PR_SET_NAME, EARLY_SERVER_NAME);
     be_ready();
 
-    // A mount namespace in which the image will not be mounted: the kernel ends the connection when the
-    // last process has gone that could use it, and the server must not be one. The launch waits for the
-    // byte before it mounts the image. And no privilege.
+    // No privilege.
     struct { uint32_t version; int pid; } header = {0x20080522, 0}; // _LINUX_CAPABILITY_VERSION_3
     struct { uint32_t effective, permitted, inheritable; } nothing[2] = {{0}};
-    if (unshare(CLONE_NEWNS) != 0 || write(3, "", 1) != 1 || syscall(SYS_capset, &header, nothing) != 0
-        || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+    if (syscall(SYS_capset, &header, nothing) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         _exit(0);
 
     // Landlock (landlock(7)), where the kernel has it: no path in any file system, and no signal to, or
@@ -418,7 +392,8 @@ void early_reap(void)
 }
 
 // Makes the process that will serve the image, so that its Go runtime starts at the same time as that of
-// the launch. It is forked twice, because whoever has a process for a child can be surprised by its
+// the launch; in the caller's namespaces, where the image will not be mounted: the kernel ends the connection when
+// nobody is left who could use it, and the server must not be one. It is forked twice, because whoever has a process for a child can be surprised by its
 // death; and the process between dies silently (clone(2): without a termination signal), because the
 // caller may block SIGCHLD, and would find one pending. early_reap waits for it.
 static void start_server(const char *image)
@@ -443,7 +418,7 @@ static void start_server(const char *image)
     if (between == 0) {
         pid_t server = fork();
         if (server < 0)
-            dprintf(sockets[1], "can't fork: %s", strerror(errno));
+            dprintf(sockets[1], EARLY_NO_SERVER "can't fork: %s", strerror(errno));
         if (server != 0)
             _exit(0);
         close(sockets[0]);
@@ -497,16 +472,16 @@ static int is_file(const char *path)
     return path && stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-// Makes the namespaces of the container, unless it is that of the peers whom this process was to JOIN. And starts
-// what serves the image, if it is to SERVE one, or if it has an IMAGE to serve.
+// Starts what serves the image, if there is one to SERVE, or an IMAGE that has to be. And makes the namespaces of the
+// container, unless it is that of the peers whom this process was to JOIN.
 static void contain(int join, int serve, const char *image)
 {
-    if (!join || early_join.role == EARLY_WINNER) {
-        make_namespaces();
-        if (early_state.step == EARLY_DONE && (serve || is_file(image)))
-            start_server(image);
-    }
+    int leads = !join || early_join.role == EARLY_WINNER;
+    if (leads && (serve || is_file(image)))
+        start_server(image);
     if (!early_state.server) { // which goes on to work when the launch is over
+        if (leads)
+            make_namespaces();
         pin();
         be_patient();
     }

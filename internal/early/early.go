@@ -6,11 +6,11 @@
 // unshare(2) of a user namespace needs a process with one thread, so it must happen before the
 // runtime starts. The constructor saves what the runtime is about to disturb, sees to it that no
 // signal gets lost, and scans the arguments for anything that is not plainly a launch; if it finds
-// nothing it pins the process to its current CPU and creates the namespaces. It leaves it to Go to
+// nothing it creates the namespaces and pins the process to its current CPU. It leaves it to Go to
 // report what fails, but for what keeps Go from starting; [Namespaces] says how far it came.
 //
-// If the image is a file it also makes the process of the FUSE server, in which everything else then
-// happens a second time: [IsServer].
+// If the image is a file, the constructor first makes the process of the FUSE server, in which a Go runtime starts,
+// too: [IsServer].
 //
 // If the process is a peer, the constructor meets the others first: join.c says how. The namespaces
 // are then those of the group: [Join] says what came of it.
@@ -51,7 +51,8 @@ import (
 // child processes.
 func init() {
 	C.early_show_variables()
-	if asked, _, _ := Namespaces(); !asked && C.early_join.asked == 0 {
+	asked, _, _ := Namespaces()
+	if _, serves := IsServer(); !asked && !serves && C.early_join.asked == 0 {
 		return
 	}
 	var limit syscall.Rlimit
@@ -175,6 +176,9 @@ func Serving(title string) {
 	defer C.free(unsafe.Pointer(text))
 	C.early_serving(text)
 }
+
+// SpareThreads creates threads that the Go runtime gets when it next wants some, and returns how many it could create.
+func SpareThreads(count int) int { return int(C.early_spare_threads(C.int(count))) }
 
 // Streams says which standard streams the launch itself has set, so that [Exec] passes them on even
 // where the caller had closed them.

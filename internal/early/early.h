@@ -16,6 +16,9 @@ enum early_step {
     EARLY_DONE,      // all of the above happened
 };
 
+// How the server begins what it has to say to the launch if it cannot start; package fuse knows the word, too.
+#define EARLY_NO_SERVER "server: "
+
 // The process as its caller made it. Written once, by the constructor.
 struct early_state {
     enum early_step step; // where it stopped
@@ -26,6 +29,7 @@ struct early_state {
     gid_t rgid, egid, sgid;
     pid_t parent;
     int server;        // this is the process of the FUSE server
+    volatile int serving; // and the image is in use
     int server_socket; // in the launch, to the server, and the other way round; -1 if there is none
     int server_error;  // errno if it could not be made, or 0
     pid_t server_parent; // in the launch, the process that forked the server, until it has been reaped
@@ -130,6 +134,9 @@ void early_take_short_way(char **argv, const struct early_scan *scan);
 // last come ":SIZE:TIMEOUT:PID:TAG".
 enum { EARLY_MARK_LAUNCH, EARLY_MARK_SERVE, EARLY_MARK_JOIN, EARLY_MARK_JOIN_SERVE };
 extern const char *const early_marks[];
+
+// threads.c: threads for the Go runtime.
+int early_spare_threads(int count);
 
 void early_mind_time(void);
 void early_hide_variables(void);

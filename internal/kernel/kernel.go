@@ -376,6 +376,12 @@ func Prime(dir FD) {
 	_, _ = unix.ReadDirent(int(fd), make([]byte, 16<<10))
 }
 
+// OpenProcess returns a handle of a process, which has input once that has ended (pidfd_open(2), Linux 5.3).
+func OpenProcess(pid int) (FD, error) {
+	fd, err := unix.PidfdOpen(pid, 0)
+	return FD(fd), err
+}
+
 // Chdir changes the working directory.
 func Chdir(path string) error { return unix.Chdir(path) }
 

@@ -2,7 +2,9 @@ package fuse
 
 import (
 	"runtime"
+	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ch-run/internal/kernel"
@@ -15,6 +17,16 @@ const (
 	// maxStoring is how many workers may store pages at a time: fewer than there are workers, and than
 	// requests that the kernel has on the way at a time (12 by default), see mayStore.
 	maxStoring = minWorkers - 1
+	// firstWorkers is how many there are while the launch goes on: one that stores pages may need the other.
+	firstWorkers = 2
+	// firstPlaces is how many threads run Go code at a time meanwhile: theirs, and one to spare.
+	firstPlaces = 3
+	// firstSpares is how many threads the Go runtime may still want meanwhile, at most: it has one for each place, one for
+	// each goroutine in a system call (the workers and the attendant), and two of its own, a monitor and a template;
+	// and these goroutines have theirs.
+	firstSpares = firstPlaces
+	// prepared is how many buffers for blocks of the image a small command takes, besides the first one.
+	prepared = 3
 	// maxInUse limits the memory that workers use at a time, in bytes: each has up to two blocks, and a third
 	// one as it is in the image.
 	maxInUse = 32 << 20
@@ -26,50 +38,89 @@ type connection struct {
 	image     *image
 	limit     int // of workers
 	listening *listening
+	few       atomic.Bool  // whether there are no more threads than the first workers'
+	helpers   atomic.Int32 // goroutines that are no workers, and help one
 
 	mu      sync.Mutex
 	workers int
-	storing map[uint64]bool // nodes of which a worker stores pages
+	reading map[*worker]span // what they answer
+	storing map[uint64]bool  // nodes of which a worker stores pages
 }
+
+// A span is a part of a file.
+type span struct {
+	node     uint64
+	from, to int64 // in bytes
+}
+
+func (s span) overlaps(t span) bool { return s.node == t.node && s.from < t.to && t.from < s.to }
 
 // newConnection makes what is needed to answer requests.
 func newConnection(load kernel.FD) (*connection, error) {
 	l, err := newListening(load)
-	return &connection{
+	c := &connection{
 		// More than there are processors, as some wait for the storage that the image is on.
 		limit:     min(max(minWorkers, 2*runtime.NumCPU()), maxWorkers),
 		listening: l,
+		reading:   map[*worker]span{},
 		storing:   map[uint64]bool{},
-	}, err
+	}
+	c.few.Store(true)
+	return c, err
 }
 
-// serve answers the kernel's requests until the image is unmounted. ready is called once there are all threads that
-// can ever be needed.
-func (c *connection) serve(device kernel.FD, i *image, ready func()) {
-	c.device, c.image = device, i
+// serve answers the kernel's requests until the image is unmounted. spare creates threads for the Go runtime. ready is
+// called once there are those without which somebody could wait forever, or if there is not enough room for them.
+func (c *connection) serve(o Order, i *image, spare func(threads int) int, ready func(enough bool)) {
+	c.device, c.image = o.Device, i
 	c.limit = min(c.limit, max(minWorkers, maxInUse/(3*int(i.Superblock().BlockSize))))
 	go func() {
-		c.hire()
-		ready()
+		c.start(firstWorkers - 1)
+		c.attend(o.Command, o.Mount, spare, ready)
 	}()
 	c.newWorker().run()
 }
 
-// hire starts the other workers and creates all threads, while the launch goes on with the first worker. Once
-// there is a command there may be no room for them: its processes count towards the same limit, and an
-// answer that waits for a thread may be what they wait for.
-func (c *connection) hire() {
-	c.makeRoom()
+// start starts workers, and returns when they have threads.
+func (c *connection) start(workers int) {
 	var started sync.WaitGroup
-	for range c.limit - 1 {
-		started.Add(1)
+	started.Add(workers)
+	for range workers {
 		go func() {
 			started.Done()
 			c.newWorker().run()
 		}()
 	}
 	started.Wait()
-	reserve(reserved)
+}
+
+// missing is how many threads there are to be besides those that it takes to start.
+func (c *connection) missing() int { return c.limit - firstWorkers + reserved }
+
+// hire starts the other workers. There must be threads for them.
+func (c *connection) hire() {
+	c.makeRoom()
+	c.start(c.limit - firstWorkers)
+	debug.SetGCPercent(100)
+	c.few.Store(false)
+}
+
+// share has somebody do work at the same time as the caller goes on, or says that nobody can.
+func (c *connection) share(work func()) bool {
+	switch {
+	case c.listening.help(work):
+	case c.few.Load():
+		return false
+	case c.helpers.Add(1) <= maxHelpers:
+		go func() {
+			work()
+			c.helpers.Add(-1)
+		}()
+	default:
+		c.helpers.Add(-1)
+		return false
+	}
+	return true
 }
 
 // makeRoom has the Go runtime run more threads at a time. A worker that waits keeps its place among those that
@@ -81,37 +132,44 @@ func (c *connection) makeRoom() {
 	}
 }
 
-// reserved is how many threads there are besides the workers': for blocks that are decompressed at the same
-// time, and for the garbage collector.
-const reserved = 6
+const (
+	// reserved is how many threads there are besides the workers': for blocks that are decompressed at the same
+	// time, and for the garbage collector.
+	reserved = 6
+	// maxHelpers is how many of them the former take at most.
+	maxHelpers = 3
+)
 
-// reserve has the runtime create threads, which it keeps.
-func reserve(threads int) {
-	var all sync.WaitGroup
-	all.Add(threads)
-	for range threads {
-		go func() {
-			runtime.LockOSThread()
-			defer runtime.UnlockOSThread()
-			all.Done()
-			all.Wait()
-		}()
-	}
-	all.Wait()
+// reads notes what the worker will answer.
+func (w *worker) reads(s span) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.reading[w] = s
 }
 
-// mayStore says whether a worker may now store pages of the file with a node number, while the request that
-// it has is not answered. The pages of that request are locked meanwhile, and the worker waits for
-// those that it stores, should they belong to another request. So that nobody waits in a circle only
-// one worker at a time may do so with one file: who has the other request answers without storing. And
-// there must be workers left to answer it, and room for the kernel to send it.
-func (c *connection) mayStore(node uint64) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.storing[node] || len(c.storing) >= min(maxStoring, c.workers-1) {
+// mayStore says whether the worker may now store pages of a file, while the request that it has is not answered. The
+// pages of that request are locked meanwhile, and the worker waits for those that it stores, should they belong to
+// another request: in a way that no signal ends, so that if the server were killed just then nobody could answer that
+// request any more, nor the server end. Hence not if there is such a request, or one that nobody has read.
+//
+// Should one come after all, nobody is to wait in a circle: so only one worker at a time stores pages of one file,
+// and who has the other request answers without storing. And there must be workers left to answer it, and room for
+// the kernel to send it.
+func (w *worker) mayStore(s span) bool {
+	if w.device.HasInput() {
 		return false
 	}
-	c.storing[node] = true
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for other, r := range w.reading {
+		if other != w && r.overlaps(s) {
+			return false
+		}
+	}
+	if w.storing[s.node] || len(w.storing) >= min(maxStoring, w.workers-1) {
+		return false
+	}
+	w.storing[s.node] = true
 	return true
 }
 
@@ -144,7 +202,7 @@ func (w *worker) run() {
 		w.listen()
 		n, err := w.next()
 		if err != nil { // ENODEV: unmounted, which the others are to hear too
-			w.listening.letAll(1)
+			w.listening.end()
 			return
 		}
 		if r, ok := parseRequest(w.buffer[:n]); ok {

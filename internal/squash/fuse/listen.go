@@ -49,33 +49,64 @@ type listening struct {
 	calm  atomic.Int32 // if all are: how many requests other than READ have to come until one is to
 	reads atomic.Int32 // if one is: how many READ requests have come in a row
 
+	watched atomic.Bool // whether somebody looks if nobody listens, see attend
+	ended   atomic.Bool // whether there will be no more requests
+
 	wake    kernel.Pipe // by which parked workers become listeners
 	mu      sync.Mutex
 	waiting int // listeners, who have no request
 	parked  int
+	wanted  bool     // whether somebody was to listen and nobody had time
+	work    []func() // for parked workers that have been woken for it
 }
 
 func newListening(load kernel.FD) (*listening, error) {
 	wake, err := kernel.NewPipe()
 	l := &listening{processors: runtime.NumCPU(), load: load, wake: wake}
 	l.quiet.Store(l.processors > 1)
+	l.watched.Store(true)
 	return l, err
 }
 
-// listen returns once the worker, which has no request, is a listener.
+// listen returns once the worker, which has no request, is a listener. Meanwhile it may do work for others.
 func (w *worker) listen() {
 	l := w.listening
-	l.mu.Lock()
-	parks := l.waiting > 0 && !l.all.Load()
-	if parks {
+	for helped := false; ; helped = true {
+		l.mu.Lock()
+		// If nobody listens after it has helped, it will be who was helped.
+		if l.ended.Load() || l.all.Load() || l.waiting == 0 && (l.wanted || !helped) {
+			l.waiting++
+			l.wanted = false
+			l.mu.Unlock()
+			return
+		}
 		l.parked++
-	} else {
-		l.waiting++
+		l.mu.Unlock()
+		_ = l.wake.Take()
+		l.mu.Lock()
+		last := len(l.work) - 1
+		if last < 0 {
+			l.mu.Unlock()
+			return // who woke it has counted it
+		}
+		work := l.work[last]
+		l.work = l.work[:last]
+		l.mu.Unlock()
+		work()
 	}
-	l.mu.Unlock()
-	if parks {
-		_ = l.wake.Take() // who wakes it has counted it
+}
+
+// help has a parked worker do work, or says that there is none.
+func (l *listening) help(work func()) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.parked == 0 {
+		return false
 	}
+	l.parked--
+	l.work = append(l.work, work)
+	l.wake.Put(1)
+	return true
 }
 
 // taken notes that a listener has a request now.
@@ -85,20 +116,52 @@ func (l *listening) taken() {
 	l.mu.Unlock()
 }
 
-// passOn sees to it that somebody else listens, if anybody has time: else it will be the first who has.
+// passOn sees to it that somebody else listens, if anybody has time: else it will be the first who has. While that is
+// watched, and there is a processor for it, it may be a moment later, as most often nobody has to.
 func (l *listening) passOn() {
-	l.mu.Lock()
+	if !l.watched.Load() || !l.quiet.Load() {
+		l.mu.Lock()
+		l.standIn()
+	}
+}
+
+// glance is passOn for who watches.
+func (l *listening) glance() {
+	if l.mu.TryLock() { // else it is not the same one who waits
+		l.standIn()
+	}
+}
+
+// standIn has a parked worker listen if nobody does. It must be called with the lock held, which it releases.
+func (l *listening) standIn() {
 	wake := 0
-	if l.waiting == 0 && l.parked > 0 {
+	switch {
+	case l.waiting > 0:
+	case l.parked > 0:
 		wake = 1
+	default:
+		l.wanted = true
 	}
 	l.unpark(wake)
+}
+
+// unwatch notes that nobody watches any longer.
+func (l *listening) unwatch() {
+	l.watched.Store(false)
+	l.passOn()
 }
 
 // letAll has all workers listen, until so many requests in a row are not READ.
 func (l *listening) letAll(requests int32) {
 	l.calm.Store(requests)
 	l.all.Store(true)
+	l.mu.Lock()
+	l.unpark(l.parked)
+}
+
+// end has all workers hear that the image is unmounted.
+func (l *listening) end() {
+	l.ended.Store(true)
 	l.mu.Lock()
 	l.unpark(l.parked)
 }

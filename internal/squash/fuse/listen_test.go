@@ -19,7 +19,8 @@ func TestSomebodyListens(t *testing.T) {
 	const workers, requests = 5, 20_000
 	c, kernelSide := connected(t)
 	read := make(chan struct{}, requests)
-	var ended sync.WaitGroup
+	var ended, done sync.WaitGroup
+	c.listening.unwatch()
 	for range workers {
 		w := c.newWorker()
 		ended.Go(func() {
@@ -27,7 +28,7 @@ func TestSomebodyListens(t *testing.T) {
 				w.listen()
 				n, err := w.next()
 				if n == 0 || err != nil { // the other end is closed
-					w.listening.letAll(1)
+					w.listening.end()
 					return
 				}
 				w.arrived(request{opcode: uint32(w.buffer[0])})
@@ -37,6 +38,10 @@ func TestSomebodyListens(t *testing.T) {
 				case 1, 2, 3:
 					w.listening.passOn()
 					time.Sleep(rand.N(50 * time.Microsecond))
+				case 4, 5, 6:
+					if done.Add(1); !w.listening.help(done.Done) {
+						done.Done()
+					}
 				}
 				read <- struct{}{}
 			}
@@ -62,6 +67,7 @@ func TestSomebodyListens(t *testing.T) {
 		}
 		sent += burst
 	}
+	done.Wait()
 	kernelSide.Close()
 	ended.Wait()
 	if l := c.listening; l.parked != 0 || l.waiting != workers { // each ends as one who waits
@@ -73,6 +79,7 @@ func TestSomebodyListens(t *testing.T) {
 func TestPassOn(t *testing.T) {
 	c, kernelSide := connected(t)
 	defer kernelSide.Close()
+	c.listening.unwatch()
 	var taken atomic.Int32
 	second := make(chan struct{})
 	for range 2 {
@@ -106,6 +113,76 @@ func TestPassOn(t *testing.T) {
 	case <-second:
 	case <-time.After(10 * time.Second):
 		t.Error("nobody listens")
+	}
+}
+
+// A parked worker does work for others and parks again, unless somebody was to listen in the meantime.
+func TestHelp(t *testing.T) {
+	for _, wanted := range []bool{false, true} {
+		c, kernelSide := connected(t)
+		l := c.listening
+		l.unwatch()
+		if l.help(nil) {
+			t.Error("somebody helps where there is nobody")
+		}
+		l.mu.Lock()
+		l.waiting, l.wanted = 1, false // somebody else listens
+		l.mu.Unlock()
+		listens := make(chan struct{})
+		go func() {
+			c.newWorker().listen()
+			close(listens)
+		}()
+		parked := func() bool {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			return l.parked == 1
+		}
+		waitFor(t, parked)
+		l.taken()
+		begun, end := make(chan struct{}), make(chan struct{})
+		if !l.help(func() { close(begun); <-end }) {
+			t.Fatal("nobody helps")
+		}
+		<-begun
+		if wanted {
+			l.passOn()
+		}
+		close(end)
+		if !wanted {
+			waitFor(t, parked)
+			l.passOn()
+		}
+		select {
+		case <-listens:
+		case <-time.After(10 * time.Second):
+			t.Errorf("wanted %t: nobody listens: %+v", wanted, l)
+		}
+		kernelSide.Close()
+	}
+}
+
+// Once the image is unmounted nobody parks any more, whatever the others believe.
+func TestEnd(t *testing.T) {
+	c, kernelSide := connected(t)
+	defer kernelSide.Close()
+	l := c.listening
+	l.waiting = 1 // who has heard of it does not say that it has gone
+	var ended sync.WaitGroup
+	ended.Go(func() { c.newWorker().listen() })
+	waitFor(t, func() bool { l.mu.Lock(); defer l.mu.Unlock(); return l.parked == 1 })
+	l.end()
+	ended.Go(func() { c.newWorker().listen() })
+	ended.Wait()
+}
+
+// waitFor waits until a condition holds.
+func waitFor(t *testing.T, condition func() bool) {
+	t.Helper()
+	for begin := time.Now(); !condition(); time.Sleep(time.Millisecond) {
+		if time.Since(begin) > 10*time.Second {
+			t.Fatal("waited in vain")
+		}
 	}
 }
 

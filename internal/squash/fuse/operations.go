@@ -200,6 +200,8 @@ func (w *worker) read(r request) {
 		w.finish(r, syscall.EINVAL)
 		return
 	}
+	w.reads(span{r.node, int64(in.offset), int64(in.offset) + int64(in.size)})
+	defer w.reads(span{})
 	i, err := w.image.inode(r.node)
 	if err == nil {
 		err = w.image.Read(i, int64(in.offset), int(in.size), &w.data)
@@ -233,13 +235,20 @@ func (w *worker) storeRest(node uint64, from int64) (whole bool) {
 	if !before && !after {
 		return true
 	}
-	if !w.mayStore(node) {
+	all := span{node, from, to}
+	if before {
+		all.from = first.Offset
+	}
+	if after {
+		all.to = end
+	}
+	if !w.mayStore(all) {
 		return false
 	}
 	defer w.stored(node)
 	w.listening.passOn() // this may have to wait
 	if before {
-		w.store(node, first.Offset, first.Block[:from-first.Offset])
+		w.store(node, all.from, first.Block[:from-all.from])
 	}
 	if after {
 		w.store(node, to, last.Block[to-last.Offset:])

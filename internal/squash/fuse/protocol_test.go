@@ -213,7 +213,7 @@ func TestOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	sent := Order{Image: image, Device: device, UID: 4294967295, GID: 0, Path: "/path with spaces/and 5 more"}
-	if err := sent.Send(near); err != nil {
+	if err := sent.send(near); err != nil {
 		t.Fatal(err)
 	}
 	got, ok := receiveOrder(far)

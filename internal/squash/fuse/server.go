@@ -4,13 +4,14 @@
 // # The process
 //
 // Package early makes it, before the Go runtime starts, as soon as there may be an image to serve: a
-// process outside the caller's session and process group, child of nobody that waits for it, in a
-// mount namespace in which the image is not mounted, without any file of the caller's. It waits for an
+// process outside the caller's session and process group, child of nobody that waits for it, outside the
+// namespaces of the container, without any file of the caller's. It waits for an
 // order with the open image and the open device, confines itself so that it can do little more than
 // read the one and answer on the other, looks at the image, says whether that is one, and serves it. Once it
-// has all its threads it says so too: the launch waits for that before it becomes the command.
+// has the threads that it cannot do without it says so too: the launch waits for that before it becomes the command.
 // It ends when the kernel says that the file system is unmounted, which is when the last process of
-// the container has gone, or when whoever started it goes away without an order.
+// the container has gone, or when whoever started it goes away without an order. What unmounting takes (the kernel
+// forgets all files and their pages) the command is spared: see attend.go.
 //
 // # Serving
 //
@@ -29,6 +30,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -43,50 +46,52 @@ import (
 type Order struct {
 	Image    kernel.FD // open for reading
 	Device   kernel.FD // /dev/fuse, mounted
+	Mount    kernel.FD // the mount; not used up by Send
+	Command  kernel.FD // the process that will be the command (pidfd_open(2)), or -1
 	UID, GID uint32    // of all files, in the container
 	Path     string    // of the image, for messages
 }
 
-// AwaitStart waits until the server at the other end of socket has a mount namespace of its own. The image
-// must not be mounted before: the server would have it too, and never see its end.
-func AwaitStart(socket kernel.FD) error {
-	started, err := socket.Receive()
-	switch {
-	case err != nil:
-		return unlessDied(err)
-	case len(started) == 0:
-		return ErrServerDied
-	case len(started) > 1: // why it could not be made
-		return errors.New(string(started))
+// Give gives the order to the server at the other end of socket, and keeps open nothing but the mount. It returns nil
+// once the image is served, or else why it is not.
+func (o Order) Give(socket kernel.FD) error {
+	if err := o.send(socket); err != nil && !errors.Is(err, errServerDied) {
+		return err
 	}
-	return nil
+	return await(socket, served) // who died may have said why
 }
 
-// Send gives the order to the server at the other end of socket, and keeps nothing open. [Await] has the answer.
-func (o Order) Send(socket kernel.FD) error {
+func (o Order) send(socket kernel.FD) error {
 	text := fmt.Sprintf("%d %d %s", o.UID, o.GID, o.Path)
-	err := socket.SendFiles([]byte(text), o.Image, o.Device)
+	files := []kernel.FD{o.Image, o.Device}
+	if o.Command >= 0 {
+		files = append(files, o.Mount, o.Command)
+	}
+	err := socket.SendFiles([]byte(text), files...)
 	o.Image.Close()
 	o.Device.Close()
+	o.Command.Close()
 	return unlessDied(err)
 }
 
 // unlessDied returns what an error of the socket means if the server at its other end has died.
 func unlessDied(err error) error {
 	if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
-		return ErrServerDied
+		return errServerDied
 	}
 	return err
 }
 
-// ErrServerDied is the answer of a server that could not give one.
-var ErrServerDied = errors.New("the server process ended unexpectedly")
+// A ServerError is why there is no server. Other errors of [Order.Give] are about the image.
+type ServerError string
 
-// Await returns nil once the image is served, or else why it is not.
-func Await(socket kernel.FD) error { return await(socket, served) }
+func (e ServerError) Error() string { return string(e) }
+
+// errServerDied is the answer of a server that could not give one.
+const errServerDied = ServerError("the server process ended unexpectedly")
 
 // AwaitReady waits until the server has all that it will ever need, which it might not get once there is a command:
-// threads count towards the limit of processes. It comes after [Await], and is the end of the conversation.
+// threads count towards the limit of processes. It comes after [Order.Give], and is the end of the conversation.
 func AwaitReady(socket kernel.FD) error {
 	defer socket.Close()
 	return await(socket, ready)
@@ -98,25 +103,38 @@ func await(socket kernel.FD, want string) error {
 	case err != nil:
 		return unlessDied(err)
 	case len(answer) == 0:
-		return ErrServerDied
-	case string(answer) != want:
-		return errors.New(string(answer))
+		return errServerDied
+	case string(answer) == want:
+		return nil
 	}
-	return nil
+	if why, ok := strings.CutPrefix(string(answer), noServer); ok {
+		return ServerError(why)
+	}
+	return errors.New(string(answer))
 }
 
-// What the server says.
+// What the server says, besides what is wrong with the image.
 const (
-	served = "served"
-	ready  = "ready"
+	served   = "served"
+	ready    = "ready"
+	noServer = "server: " // and why not; package early says that, too
 )
 
+// cannot says why there is no server, in the words of strerror(3): those of package syscall, in upper case.
+func cannot(what string, err error) string {
+	why := err.Error()
+	return noServer + "can't " + what + ": " + strings.ToUpper(why[:1]) + why[1:]
+}
+
 func receiveOrder(socket kernel.FD) (o Order, ok bool) {
-	text, files, err := socket.ReceiveFiles(2)
-	if err != nil || len(files) != 2 {
+	text, files, err := socket.ReceiveFiles(4)
+	if err != nil || len(files) < 2 {
 		return o, false
 	}
-	o.Image, o.Device = files[0], files[1]
+	o.Image, o.Device, o.Mount, o.Command = files[0], files[1], -1, -1
+	if len(files) == 4 {
+		o.Mount, o.Command = files[2], files[3]
+	}
 	uid, rest, _ := strings.Cut(string(text), " ")
 	gid, path, ok := strings.Cut(rest, " ")
 	if !ok {
@@ -136,15 +154,30 @@ func receiveOrder(socket kernel.FD) (o Order, ok bool) {
 	return o, true
 }
 
-// Run waits for an order at socket and carries it out. It returns when there is nothing more to do. guess is
-// what is presumably the image, and load /proc/loadavg, or -1 each. serving is called when the image is about to be
-// served, with what the process is to be called from then on.
-func Run(socket, guess, load kernel.FD, serving func(title string)) {
+// A Process is what the server has from who made it.
+type Process struct {
+	Socket kernel.FD // at which it gets its order
+	Guess  kernel.FD // what is presumably the image, or -1
+	Load   kernel.FD // /proc/loadavg, or -1
+
+	// Serving is called when the image is about to be served, with what the process is to be called from then on.
+	Serving func(title string)
+	// SpareThreads creates threads for the Go runtime and returns how many it could create: it may lack room.
+	SpareThreads func(count int) int
+}
+
+// Run waits for an order and carries it out. It returns when there is nothing more to do.
+func Run(p Process) {
 	// What can be done before the order comes is done before: the launch waits for the answer.
 	log, _ := kernel.OpenLog() // -1 if there is none
 	opens := kernel.FuseLosesInodes()
 	kernel.ResetTimerSlack() // the runtime has started
-	c, confined := newConnection(load)
+	if os.Getenv("GOMAXPROCS") != strconv.Itoa(firstPlaces) || os.Getenv("GOGC") != "off" {
+		runtime.GOMAXPROCS(firstPlaces) // package early found no room in the environment
+		debug.SetGCPercent(-1)
+	}
+	socket, guess := p.Socket, p.Guess
+	c, confined := newConnection(p.Load)
 	if confined == nil {
 		confined = kernel.Confine()
 	}
@@ -152,6 +185,9 @@ func Run(socket, guess, load kernel.FD, serving func(title string)) {
 		guess = -1
 	}
 	reader, openErr := c.open(guess)
+	for i := 0; i < prepared && openErr == nil && !socket.HasInput(); i++ {
+		reader.Prepare()
+	}
 	o, ok := receiveOrder(socket)
 	if !ok {
 		return // nobody needs a server
@@ -165,7 +201,7 @@ func Run(socket, guess, load kernel.FD, serving func(title string)) {
 	answer := served
 	switch {
 	case confined != nil:
-		answer = confined.Error()
+		answer = cannot("confine it", confined)
 	case openErr != nil:
 		answer = openErr.Error()
 	}
@@ -173,9 +209,13 @@ func Run(socket, guess, load kernel.FD, serving func(title string)) {
 		return
 	}
 	i := &image{Reader: reader, uid: o.UID, gid: o.GID, opens: opens, faults: faults{path: o.Path, log: log}}
-	c.serve(o.Device, i, func() {
-		serving("ch-run: squashfs server " + o.Path)
-		_ = socket.Send([]byte(ready)) // the launch may have failed
+	c.serve(o, i, p.SpareThreads, func(enough bool) {
+		answer := ready
+		if !enough {
+			answer = cannot("create thread", syscall.EAGAIN)
+		}
+		p.Serving("ch-run: squashfs server " + o.Path)
+		_ = socket.Send([]byte(answer)) // the launch may have failed
 		socket.Close()
 	})
 }
@@ -187,7 +227,7 @@ func (c *connection) open(file kernel.FD) (*squash.Reader, error) {
 		return nil, err
 	}
 	source := storage{file, func() { c.listening.letAll(slownessLasts) }}
-	r, err := squash.Open(source, st.Size, squash.Options{Prefetch: file.Prefetch})
+	r, err := squash.Open(source, st.Size, squash.Options{Prefetch: file.Prefetch, Share: c.share})
 	if err != nil {
 		return nil, err
 	}

@@ -100,6 +100,13 @@ func (c *blockCache) remove(b *block) {
 	}
 }
 
+// use notes one more user of a block that has some.
+func (c *blockCache) use(b *block) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b.users++
+}
+
 // release ends the use of a block. One that is done with, because nobody is likely to want it again, gives
 // way to the next one at once: its memory is known to the kernel, and in the processor's cache.
 func (c *blockCache) release(b *block, done bool) {
@@ -146,26 +153,36 @@ func (r *Reader) keepPace(took time.Duration) {
 	r.pace.Store(int64(took))
 }
 
-// loadAll loads the blocks, nil ones excepted; at the same time if there are several that take their time: a request at
-// a time is all that an application has that waits for its pages, so there may be a processor with nothing to do.
-func (r *Reader) loadAll(blocks []*block) {
-	if r.share != nil && r.Pace() > Slow {
-		mine := true // the first one
-		for _, b := range blocks {
-			if b == nil || b.loaded.Load() {
-				continue
-			}
-			if !mine && !r.share(func() { _ = r.load(b) }) {
-				break
-			}
-			mine = false
-		}
+// shareLoads has others load all blocks but the first, nil ones excepted, if they take their time: a request at a time
+// is all that an application has that waits for its pages, so there may be a processor with nothing to do.
+func (r *Reader) shareLoads(blocks []*block) {
+	if r.share == nil || r.Pace() <= Slow {
+		return
 	}
+	mine := true // the first one
 	for _, b := range blocks {
-		if b != nil {
-			_ = r.load(b) // waits for who has begun; who uses it sees the error
+		if b == nil || b.loaded.Load() {
+			continue
 		}
+		if !mine && !r.shareLoad(b) {
+			return
+		}
+		mine = false
 	}
+}
+
+// shareLoad has somebody else load the block, or says that nobody has time. Who does that may come to it only when nobody
+// else uses the block any more.
+func (r *Reader) shareLoad(b *block) bool {
+	b.cache.use(b)
+	shared := r.share(func() {
+		_ = r.load(b) // who uses it sees the error
+		b.cache.release(b, false)
+	})
+	if !shared {
+		b.cache.release(b, false)
+	}
+	return shared
 }
 
 func (r *Reader) readBlock(data []byte, key blockKey) (int, error) {

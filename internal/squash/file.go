@@ -90,7 +90,7 @@ func (r *Reader) read(i *Inode, offset, end int64, d *Data) error {
 		d.blocks = append(d.blocks, b)
 	}
 	blocks := d.blocks[first:]
-	r.loadAll(blocks)
+	r.shareLoads(blocks)
 	for _, b := range blocks {
 		start := offset / size * size
 		want := int(min(size, i.Size-start)) // bytes of this block

@@ -629,7 +629,6 @@ func TestParallel(t *testing.T) {
 	var helped atomic.Int32
 	series.All(whole, images(t, mutant.MakeSmall), func(_ int, image []byte, what string) {
 		var helpers sync.WaitGroup
-		defer helpers.Wait()
 		share := func(work func()) bool {
 			choice := rand.N(3)
 			if choice == 0 {
@@ -654,6 +653,7 @@ func TestParallel(t *testing.T) {
 			group.Go(func() { walks[n].inode(r.Root()) })
 		}
 		group.Wait()
+		helpers.Wait()
 		walks[0].closeReader()
 		for _, w := range walks[1:] {
 			if fmt.Sprint(w.found) != fmt.Sprint(walks[0].found) {
@@ -666,5 +666,46 @@ func TestParallel(t *testing.T) {
 	})
 	if helped.Load() == 0 {
 		t.Error("nobody was asked to help")
+	}
+}
+
+// Who helps loads a block that the one who asked needs, and only where that takes its time.
+func TestShare(t *testing.T) {
+	image := mutant.Make(t, mutant.Uncompressed...)
+	for _, pace := range []time.Duration{Slow / 2, time.Hour} {
+		var r *Reader
+		loaded := func() (n int) {
+			for _, b := range r.blocks.blocks {
+				if b.loaded.Load() {
+					n++
+				}
+			}
+			return n
+		}
+		helped := 0
+		r, err := Open(bytes.NewReader(image), int64(len(image)), Options{Share: func(work func()) bool {
+			before := loaded()
+			work()
+			if loaded() != before+1 {
+				t.Error("nothing has been loaded")
+			}
+			helped++
+			return true
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := &walk{t: t, r: r, left: 1000, seen: map[Ref]bool{}}
+		for range 100 {
+			r.pace.Store(int64(pace))
+			w.inode(r.Root())
+			if helped > 0 {
+				break
+			}
+		}
+		w.closeReader()
+		if (helped > 0) != (pace > Slow) {
+			t.Errorf("%d blocks were loaded by others where one takes %v", helped, pace)
+		}
 	}
 }

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	// launchLasts is for how long there are only the first workers, at most.
+	// launchLasts is how long a launch is taken to last, and what its command does first.
 	launchLasts = 100 * time.Millisecond
 	// watchLasts is for how long, in the beginning, somebody watches whether they listen.
 	watchLasts = 10 * time.Millisecond
@@ -52,7 +52,7 @@ func (c *connection) attend(command, mount kernel.FD, spare func(threads int) in
 		wait(glance)
 	}
 	c.listening.unwatch()
-	for during(launchLasts) {
+	for during(c.launch) {
 		wait(pause)
 	}
 	for missing := c.missing() - spare(c.missing()); missing > 0; missing -= spare(missing) {

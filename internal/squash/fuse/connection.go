@@ -38,8 +38,9 @@ type connection struct {
 	image     *image
 	limit     int // of workers
 	listening *listening
-	few       atomic.Bool  // whether there are no more threads than the first workers'
-	helpers   atomic.Int32 // goroutines that are no workers, and help one
+	launch    time.Duration // for how long there are only the first workers, at most
+	few       atomic.Bool   // whether it is so now
+	helpers   atomic.Int32  // goroutines that are no workers, and help one
 
 	mu      sync.Mutex
 	workers int
@@ -62,6 +63,7 @@ func newConnection(load kernel.FD) (*connection, error) {
 		// More than there are processors, as some wait for the storage that the image is on.
 		limit:     min(max(minWorkers, 2*runtime.NumCPU()), maxWorkers),
 		listening: l,
+		launch:    launchLasts,
 		reading:   map[*worker]span{},
 		storing:   map[uint64]bool{},
 	}

@@ -442,6 +442,41 @@ func TestSquashFSPipes(t *testing.T) {
 	checkGone(t, img, "")
 }
 
+// Nor does its memory grow, for which the Go runtime needs threads, too.
+func TestSquashFSNoRoomMemory(t *testing.T) {
+	const most = 24_000 // kB
+	img := squashImage(t, nil)
+	cmd := limited(28, "-b", inputs+"/bin:/mnt", img, "--", "/mnt/probe", "full", "60000")
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, _ := bufio.NewReader(stdout).ReadString('\n')
+	pids := servers(img)
+	if len(pids) != 1 {
+		t.Errorf("servers: %v, want one", pids)
+	}
+	for _, pid := range pids {
+		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		_, after, _ := strings.Cut(string(text), "VmHWM:")
+		if kilobytes, err := strconv.Atoi(strings.Fields(after + " -")[0]); err != nil || kilobytes > most {
+			t.Errorf("the server has %s kB, at most %d are enough", strings.Fields(after + " -")[0], most)
+		}
+	}
+	_ = stdin.Close()
+	if _ = cmd.Wait(); line != "none\n" {
+		t.Errorf("%q", line)
+	}
+	checkGone(t, img, "")
+}
+
 // A command may end while the kernel still reads ahead for it: pages that the server would store are locked then, and
 // nobody but itself can unlock them.
 func TestSquashFSReadAhead(t *testing.T) {
@@ -576,7 +611,7 @@ func TestSquashFSTerminal(t *testing.T) {
 // Where there is no room for the threads of a server that somebody could wait for without end, there is no container, and
 // one message says why. In a user namespace of its own nobody else counts.
 func TestSquashFSTooFewProcesses(t *testing.T) {
-	const few, enough = 3, 20
+	const few, enough = 3, 24
 	img := squashImage(t, nil)
 	for limit := few; limit <= enough; limit++ {
 		out, err := limited(limit, "-b", inputs+"/bin:/mnt", img, "--", "/mnt/probe", "pwd").CombinedOutput()
@@ -604,7 +639,7 @@ func limited(processes int, args ...string) *exec.Cmd {
 func TestSquashFSNoRoom(t *testing.T) {
 	img := squashImage(t, content(t))
 	for range 3 {
-		for _, processes := range []int{24, 28, 32, 40, 100} {
+		for _, processes := range []int{28, 32, 36, 44, 100} {
 			cmd := limited(processes, "-b", inputs+"/bin:/mnt", img, "--", "/mnt/probe", "crowd", "/content")
 			hang := time.AfterFunc(patience, func() { // who waits for the server cannot be killed
 				for _, pid := range servers(img) {

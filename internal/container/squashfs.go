@@ -111,7 +111,7 @@ func (p *Plan) awaitServer() error {
 
 func noServer(err error) error {
 	return message.Wrap(err, "can't start SquashFS server").
-		Hint("it is a process of 9 threads to begin with; raise the limit of processes or memory, ulimit or that of the cgroup")
+		Hint("it is a process of 14 threads to begin with; raise the limit of processes or memory, ulimit or that of the cgroup")
 }
 
 // noFuse explains why there is no /dev/fuse for us.

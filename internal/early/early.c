@@ -309,13 +309,13 @@ static void deny_files(void)
 // Spares the Go runtime of the server what took a seventh of its start: the monitor's wake-ups every 20
 // microseconds, as in be_patient, until it has started; and places for more threads than take part in a launch, of
 // which a machine with 128 processors would have so many that a launch took 1.2 times as long. Package fuse counts on
-// both settings, and changes them when the launch is over.
+// these, and asks for more when the launch is over.
 static void be_ready(void)
 {
-    static char settings[][16] = {"GOGC=off", "GOMAXPROCS=3"};
+    static char processors[] = "GOMAXPROCS=3";
     hidden_count = 0;
-    for (size_t i = 0; i < sizeof settings / sizeof *settings && environ[i]; i++)
-        environ[i] = settings[i];
+    if (environ[0])
+        environ[0] = processors;
     prctl(PR_SET_TIMERSLACK, 1000000L);
 }
 

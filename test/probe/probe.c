@@ -645,6 +645,31 @@ static int crowd(char **args)
     return 0;
 }
 
+// Uses up the limit of processes and then looks for files that do not exist, each once; ends when standard input does.
+// args: how many
+static int full(char **args)
+{
+    char path[64], c;
+    pid_t one;
+    while ((one = fork()) > 0)
+        ;
+    if (one == 0) {
+        pause();
+        _exit(0);
+    }
+    for (int i = 0; i < atoi(args[0]); i++) {
+        snprintf(path, sizeof path, "/not-there-%d", i);
+        if (access(path, F_OK) == 0)
+            return 2;
+    }
+    puts("none");
+    fflush(stdout);
+    while (read(0, &c, 1) > 0)
+        ;
+    kill(0, SIGKILL); // those that pause, which are of the same group
+    return 0;
+}
+
 // Asks for two pieces of a file in advance, and ends while they are on the way: nobody waits for them. args: FILE,
 // OFFSET of the first one, microseconds between them
 static int ahead(char **args)
@@ -907,7 +932,7 @@ static const struct {
     {"count", count_arguments}, {"cat", cat}, {"ls", list}, {"stat", status}, {"write", write_to},
     {"mkdir", make_directory}, {"rm", remove_file}, {"pwd", working_directory}, {"exit", exit_with},
     {"kill", kill_self}, {"sleep", sleep_for}, {"escape", try_escape}, {"above", above_root}, {"swap", swap},
-    {"children", show_children}, {"crowd", crowd}, {"ahead", ahead}, {"when", when}, {"daemon", leave_daemon}, {"hold", hold_open}, {"syslog", log_daemon}, {"with", with},
+    {"children", show_children}, {"crowd", crowd}, {"ahead", ahead}, {"full", full}, {"when", when}, {"daemon", leave_daemon}, {"hold", hold_open}, {"syslog", log_daemon}, {"with", with},
     {"peek", peek}, {"attach", attach}, {"diskless", diskless},
     {"privileged", call_privileged}, {"others", call_others},
 };

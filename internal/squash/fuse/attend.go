@@ -27,7 +27,7 @@ const (
 // When there is more to do, or after a while, others are hired. The processes of the command may leave no room for them, as
 // they count towards the same limit: the two have to do meanwhile, as long as it takes. So the threads come first, and from
 // here: a worker in whose course the runtime found that it wants one would be stuck. For the first two there are spare
-// ones, and nothing is loaded in parallel and no garbage collected before the others are there.
+// ones, as many as the runtime can want until there are more places to run Go code.
 //
 // In the end it waits for that of the command. The mount is kept until then, so that the last process of the container,
 // which the command most often is, does not have to take down the file system: the kernel would have it forget each file

@@ -2,7 +2,6 @@ package fuse
 
 import (
 	"os/exec"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"syscall"
@@ -42,7 +41,6 @@ func attended(t *testing.T, launch time.Duration, threads func(count int) int) (
 		t.Fatal(err)
 	}
 	t.Cleanup(kernel.FD(ends[0]).Close)
-	t.Cleanup(func() { debug.SetGCPercent(100) })
 	ready = make(chan bool, 1)
 	go c.attend(handle, kernel.FD(ends[1]), threads, func(enough bool) { ready <- enough })
 	return c, command, kernel.FD(ends[0]), ready

@@ -2,7 +2,6 @@ package fuse
 
 import (
 	"runtime"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,10 +20,11 @@ const (
 	firstWorkers = 2
 	// firstPlaces is how many threads run Go code at a time meanwhile: theirs, and one to spare.
 	firstPlaces = 3
-	// firstSpares is how many threads the Go runtime may still want meanwhile, at most: it has one for each place, one for
-	// each goroutine in a system call (the workers and the attendant), and two of its own, a monitor and a template;
-	// and these goroutines have theirs.
-	firstSpares = firstPlaces
+	// firstSpares is how many threads the Go runtime may still want meanwhile, also to collect garbage. It has one for
+	// each place, one for each goroutine in a system call (the workers and the attendant), and two of its own, a monitor
+	// and a template; of these 8 the goroutines and the runtime have 5. But it also creates one where another is
+	// about to have nothing to do: with 3 spare ones it came to that now and then, with 6 never.
+	firstSpares = 8
 	// prepared is how many buffers for blocks of the image a small command takes, besides the first one.
 	prepared = 3
 	// maxInUse limits the memory that workers use at a time, in bytes: each has up to two blocks, and a third
@@ -103,7 +103,6 @@ func (c *connection) missing() int { return c.limit - firstWorkers + reserved }
 func (c *connection) hire() {
 	c.makeRoom()
 	c.start(c.limit - firstWorkers)
-	debug.SetGCPercent(100)
 	c.few.Store(false)
 }
 

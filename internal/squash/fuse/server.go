@@ -31,7 +31,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -128,7 +127,7 @@ func cannot(what string, err error) string {
 
 func receiveOrder(socket kernel.FD) (o Order, ok bool) {
 	text, files, err := socket.ReceiveFiles(4)
-	if err != nil || len(files) < 2 {
+	if err != nil || len(files) != 2 && len(files) != 4 {
 		return o, false
 	}
 	o.Image, o.Device, o.Mount, o.Command = files[0], files[1], -1, -1
@@ -171,10 +170,9 @@ func Run(p Process) {
 	// What can be done before the order comes is done before: the launch waits for the answer.
 	log, _ := kernel.OpenLog() // -1 if there is none
 	opens := kernel.FuseLosesInodes()
-	kernel.ResetTimerSlack() // the runtime has started
-	if os.Getenv("GOMAXPROCS") != strconv.Itoa(firstPlaces) || os.Getenv("GOGC") != "off" {
-		runtime.GOMAXPROCS(firstPlaces) // package early found no room in the environment
-		debug.SetGCPercent(-1)
+	kernel.ResetTimerSlack()                  // the runtime has started
+	if runtime.GOMAXPROCS(0) != firstPlaces { // package early found no room in the environment
+		runtime.GOMAXPROCS(firstPlaces)
 	}
 	socket, guess := p.Socket, p.Guess
 	c, confined := newConnection(p.Load)

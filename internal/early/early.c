@@ -392,10 +392,11 @@ void early_reap(void)
 }
 
 // Makes the process that will serve the image, so that its Go runtime starts at the same time as that of
-// the launch; in the caller's namespaces, where the image will not be mounted: the kernel ends the connection when
-// nobody is left who could use it, and the server must not be one. It is forked twice, because whoever has a process for a child can be surprised by its
-// death; and the process between dies silently (clone(2): without a termination signal), because the
-// caller may block SIGCHLD, and would find one pending. early_reap waits for it.
+// the launch; in the caller's namespaces, where the image will not be mounted: the kernel ends the connection
+// when nobody is left who could use it, and the server must not be one. It is forked twice, because whoever
+// has a process for a child can be surprised by its death; and the process between dies silently (clone(2):
+// without a termination signal), because the caller may block SIGCHLD, and would find one pending.
+// early_reap waits for it.
 static void start_server(const char *image)
 {
     int sockets[2];

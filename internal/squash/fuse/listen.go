@@ -83,17 +83,22 @@ func (w *worker) listen() {
 		l.parked++
 		l.mu.Unlock()
 		_ = l.wake.Take()
-		l.mu.Lock()
-		last := len(l.work) - 1
-		if last < 0 {
-			l.mu.Unlock()
+		work := l.takeWork()
+		if work == nil {
 			return // who woke it has counted it
 		}
-		work := l.work[last]
-		l.work = l.work[:last]
-		l.mu.Unlock()
 		work()
 	}
+}
+
+// takeWork returns what a worker has been woken for, or nil if that was to listen.
+func (l *listening) takeWork() (work func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if last := len(l.work) - 1; last >= 0 {
+		work, l.work = l.work[last], l.work[:last]
+	}
+	return work
 }
 
 // help has a parked worker do work, or says that there is none.

@@ -219,54 +219,6 @@ func (w *worker) read(r request) {
 	w.finish(r, nil)
 }
 
-// storeRest puts into the page cache what the blocks just read have before and after what was read, and says
-// whether the kernel has everything then.
-func (w *worker) storeRest(node uint64, from int64) (whole bool) {
-	parts := w.data.Parts
-	if len(parts) == 0 {
-		return true
-	}
-	first, last := parts[0], parts[len(parts)-1]
-	to, end := from+int64(w.data.Length), last.Offset+int64(len(last.Block))
-	before, after := first.Block != nil && first.Offset < from, last.Block != nil && to < end
-	if after && w.image.streams.continues(node, from, to) {
-		return false // the kernel will ask for it, together with what comes after it
-	}
-	if !before && !after {
-		return true
-	}
-	all := span{node, from, to}
-	if before {
-		all.from = first.Offset
-	}
-	if after {
-		all.to = end
-	}
-	if !w.mayStore(all) {
-		return false
-	}
-	defer w.stored(node)
-	w.listening.passOn() // this may have to wait
-	if before {
-		w.store(node, all.from, first.Block[:from-all.from])
-	}
-	if after {
-		w.store(node, to, last.Block[to-last.Offset:])
-	}
-	return true
-}
-
-// store puts data into the page cache of the file (FUSE_NOTIFY_STORE).
-func (w *worker) store(node uint64, offset int64, data []byte) {
-	w.begin()
-	w.reply = native.AppendUint64(w.reply, node)
-	w.reply = native.AppendUint64(w.reply, uint64(offset))
-	w.reply = native.AppendUint32(w.reply, uint32(len(data)))
-	w.reply = native.AppendUint32(w.reply, 0)
-	w.vector = append(w.vector, data)
-	w.send(0, notifyStore)
-}
-
 // readdir lists a directory. A listing with the attributes of the files (READDIRPLUS) spares the kernel a
 // LOOKUP for each of them.
 func (w *worker) readdir(r request) error {

@@ -89,8 +89,8 @@ func (e ServerError) Error() string { return string(e) }
 // errServerDied is the answer of a server that could not give one.
 const errServerDied = ServerError("the server process ended unexpectedly")
 
-// AwaitReady waits until the server has all that it will ever need, which it might not get once there is a command:
-// threads count towards the limit of processes. It comes after [Order.Give], and is the end of the conversation.
+// AwaitReady waits until the server has what it cannot do without, and might not get once there is a command: threads
+// count towards the limit of processes. It comes after [Order.Give], and is the end of the conversation.
 func AwaitReady(socket kernel.FD) error {
 	defer socket.Close()
 	return await(socket, ready)

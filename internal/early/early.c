@@ -116,7 +116,7 @@ static void find_room(int argc, char **argv)
 
 void early_serving(const char *title)
 {
-    early_state.serving = 1;
+    early_in_use = 1;
     size_t room = (size_t)(arguments_end - arguments_begin);
     memset(arguments_begin, 0, room);
     snprintf(arguments_begin, room, "%s", title);

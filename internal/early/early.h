@@ -29,7 +29,6 @@ struct early_state {
     gid_t rgid, egid, sgid;
     pid_t parent;
     int server;        // this is the process of the FUSE server
-    volatile int serving; // and the image is in use
     int server_socket; // in the launch, to the server, and the other way round; -1 if there is none
     int server_error;  // errno if it could not be made, or 0
     pid_t server_parent; // in the launch, the process that forked the server, until it has been reaped
@@ -136,6 +135,7 @@ enum { EARLY_MARK_LAUNCH, EARLY_MARK_SERVE, EARLY_MARK_JOIN, EARLY_MARK_JOIN_SER
 extern const char *const early_marks[];
 
 // threads.c: threads for the Go runtime.
+extern volatile int early_in_use; // the image is: want of room for a thread is no reason to end
 int early_spare_threads(int count);
 
 void early_mind_time(void);

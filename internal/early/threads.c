@@ -14,6 +14,8 @@
 
 int __real_pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
 
+volatile int early_in_use;
+
 // A thread for the runtime, and what it is to do.
 struct task {
     void *(*start)(void *);
@@ -21,7 +23,7 @@ struct task {
 };
 
 // Spare threads wait here until the runtime asks for them: threads that are needed when there may be no room for
-// another one. They take a third of the time that the runtime's own take to create.
+// another one.
 enum { SPARE_MAX = 64, SPARE_STACK = 16 << 10 }; // the stack in bytes, besides what the runtime counts on
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t wanted = PTHREAD_COND_INITIALIZER;
@@ -89,7 +91,7 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, v
     if (start_spare((struct task){start, argument}))
         return 0;
     int error = __real_pthread_create(thread, attributes, start, argument);
-    while (error == EAGAIN && early_state.serving) { // nobody shall lose an image because there is no room just now
+    while (error == EAGAIN && early_in_use) { // nobody shall lose an image because there is no room just now
         nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
         error = __real_pthread_create(thread, attributes, start, argument);
     }

@@ -85,16 +85,12 @@ func (fd FD) Read(p []byte) (n int, err error) {
 }
 
 // HasInput says whether there is something to read, or an error.
-func (fd FD) HasInput() bool { return fd.waitInput(&unix.Timespec{}) }
+func (fd FD) HasInput() bool { return fd.WaitInput(0) }
 
 // WaitInput waits for that, no longer than the time given, and says whether it came. For FD -1 it never does.
 func (fd FD) WaitInput(most time.Duration) bool {
 	t := unix.NsecToTimespec(int64(most))
-	return fd.waitInput(&t)
-}
-
-func (fd FD) waitInput(most *unix.Timespec) bool {
-	n, _ := unix.Ppoll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, most, nil)
+	n, _ := unix.Ppoll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, &t, nil)
 	return n > 0
 }
 

@@ -141,7 +141,13 @@ type container struct {
 // start starts a command that says something when it is ready and then waits for its input to end.
 func start(t *testing.T, img string, args ...string) *container {
 	t.Helper()
-	c := container{Cmd: chRun(append([]string{"-b", inputs + "/bin:/mnt", img, "--"}, args...)...)}
+	return started(t, img, chRun(append([]string{"-b", inputs + "/bin:/mnt", img, "--"}, args...)...))
+}
+
+// started is start for a ch-run that may be executed by way of other programs.
+func started(t *testing.T, img string, cmd *exec.Cmd) *container {
+	t.Helper()
+	c := container{Cmd: cmd}
 	var err error
 	if c.stdin, err = c.StdinPipe(); err != nil {
 		t.Fatal(err)
@@ -392,6 +398,18 @@ func TestSquashFSServerStays(t *testing.T) {
 	if fields[1] == strconv.Itoa(c.Process.Pid) || fields[2] == strconv.Itoa(group) || fields[4] != "0" {
 		t.Errorf("the server has parent %s, process group %s, terminal %s; the command is %d in group %d", fields[1], fields[2], fields[4], c.Process.Pid, group)
 	}
+	for _, kind := range []string{"user", "mnt"} {
+		namespace := func(pid int) string {
+			name, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", pid, kind))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return name
+		}
+		if own := namespace(c.server); own != namespace(os.Getpid()) || own == namespace(c.Process.Pid) {
+			t.Errorf("the server is in %s, the caller in %s, the command in %s", own, namespace(os.Getpid()), namespace(c.Process.Pid))
+		}
+	}
 	ours := pipes(t, c.Process.Pid)
 	if len(ours) == 0 {
 		t.Error("the command has no pipes")
@@ -446,33 +464,18 @@ func TestSquashFSPipes(t *testing.T) {
 func TestSquashFSNoRoomMemory(t *testing.T) {
 	const most = 24_000 // kB
 	img := squashImage(t, nil)
-	cmd := limited(28, "-b", inputs+"/bin:/mnt", img, "--", "/mnt/probe", "full", "60000")
-	stdin, err := cmd.StdinPipe()
+	c := started(t, img, limited(28, "-b", inputs+"/bin:/mnt", img, "--", "/mnt/probe", "full", "60000"))
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.server))
 	if err != nil {
 		t.Fatal(err)
 	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
+	_, after, _ := strings.Cut(string(status), "VmHWM:")
+	var kilobytes int
+	if _, err := fmt.Sscan(after, &kilobytes); err != nil || kilobytes > most {
+		t.Errorf("the server has %d kB, at most %d are enough; %v", kilobytes, most, err)
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, _ := bufio.NewReader(stdout).ReadString('\n')
-	pids := servers(img)
-	if len(pids) != 1 {
-		t.Errorf("servers: %v, want one", pids)
-	}
-	for _, pid := range pids {
-		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-		_, after, _ := strings.Cut(string(text), "VmHWM:")
-		if kilobytes, err := strconv.Atoi(strings.Fields(after + " -")[0]); err != nil || kilobytes > most {
-			t.Errorf("the server has %s kB, at most %d are enough", strings.Fields(after + " -")[0], most)
-		}
-	}
-	_ = stdin.Close()
-	if _ = cmd.Wait(); line != "none\n" {
-		t.Errorf("%q", line)
+	if out, ended := c.finish(t); ended != "SIGKILL" { // by itself, with those that fill the limit
+		t.Errorf("%s: %s", ended, out)
 	}
 	checkGone(t, img, "")
 }

@@ -227,3 +227,30 @@ func TestOrder(t *testing.T) {
 		t.Error("an order out of nothing")
 	}
 }
+
+// What a server said before it died is heard, also if it had not read its order.
+func TestLastWords(t *testing.T) {
+	for _, said := range []string{noServer + "no room", ""} {
+		near, far, err := socketpair()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := near.Send([]byte("an order")); err != nil {
+			t.Fatal(err)
+		}
+		if said != "" {
+			if err := far.Send([]byte(said)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		far.Close()
+		want := errServerDied
+		if said != "" {
+			want = "no room"
+		}
+		if got := await(near, served); got != want {
+			t.Errorf("%q: %v", said, got)
+		}
+		near.Close()
+	}
+}

@@ -98,6 +98,9 @@ func AwaitReady(socket kernel.FD) error {
 
 func await(socket kernel.FD, want string) error {
 	answer, err := socket.Receive()
+	if errors.Is(err, syscall.ECONNRESET) { // it died before it had read the order; what it said comes after that
+		answer, err = socket.Receive()
+	}
 	switch {
 	case err != nil:
 		return unlessDied(err)

@@ -53,10 +53,10 @@ func (p *Plan) Run(caller early.Caller, log *message.Log) error {
 	handles := p.namespaceHandles(log)
 	log.Debug("pivoting into container")
 	if err := scratch.Pivot(root); err != nil {
-		return message.Wrap(err, "can't pivot_root(2)")
+		return p.explain(message.Wrap(err, "can't pivot_root(2)"))
 	}
 	if err := p.hooks.guest.run(&stage{root: root, log: log}); err != nil {
-		return err
+		return p.explain(err)
 	}
 	if err := p.awaitServer(); err != nil {
 		return err
@@ -145,15 +145,6 @@ func (p *Plan) assemble(mounts, binds []bind.OpenMount, scratch kernel.FD, log *
 		return -1, err
 	}
 	return tree.Root(), nil
-}
-
-// explain adds to an error that the image may be the cause of.
-func (p *Plan) explain(err error) error {
-	var e *message.Error
-	if p.Image.Kind == image.SquashFS && errors.Is(err, syscall.EIO) && errors.As(err, &e) {
-		return e.Hint("the image is damaged, or the storage that it is on; syslog says where: %s", p.Image.Path)
-	}
-	return err
 }
 
 // attach mounts the image.

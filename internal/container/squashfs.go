@@ -8,6 +8,7 @@ import (
 	"ch-run/internal/bind"
 	"ch-run/internal/cli"
 	"ch-run/internal/early"
+	"ch-run/internal/image"
 	"ch-run/internal/kernel"
 	"ch-run/internal/message"
 	"ch-run/internal/squash/fuse"
@@ -103,10 +104,25 @@ func (p *Plan) awaitServer() error {
 	if p.server < 0 {
 		return nil
 	}
-	if err := fuse.AwaitReady(p.server); err != nil {
+	err := fuse.AwaitReady(p.server)
+	p.server = -1
+	if err != nil {
 		return noServer(err)
 	}
 	return nil
+}
+
+// explain says why the container could not be made: whatever it was for that err happened, the reason may be that there
+// was no server any more, or the image.
+func (p *Plan) explain(err error) error {
+	if why := p.awaitServer(); why != nil {
+		return why
+	}
+	var e *message.Error
+	if p.Image.Kind == image.SquashFS && errors.Is(err, syscall.EIO) && errors.As(err, &e) {
+		return e.Hint("the image is damaged, or the storage that it is on; syslog says where: %s", p.Image.Path)
+	}
+	return err
 }
 
 func noServer(err error) error {

@@ -140,13 +140,20 @@ func TestJunk(t *testing.T) {
 	}
 }
 
-// openImage makes an image of this package's directory and opens it.
-func openImage(t *testing.T) *image {
+// makeImage makes an image of this package's directory.
+func makeImage(t *testing.T) (path string) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "img.sqfs")
+	path = filepath.Join(t.TempDir(), "img.sqfs")
 	if output, err := exec.Command("mksquashfs", ".", path, "-noappend", "-quiet", "-no-progress").CombinedOutput(); err != nil {
 		t.Fatalf("mksquashfs: %v (Debian package squashfs-tools)\n%s", err, output)
 	}
+	return path
+}
+
+// openImage makes an image and opens it.
+func openImage(t *testing.T) *image {
+	t.Helper()
+	path := makeImage(t)
 	handle, err := kernel.Handle(kernel.CWD, path)
 	if err != nil {
 		t.Fatal(err)
@@ -212,7 +219,7 @@ func TestOrder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sent := Order{Image: image, Device: device, UID: 4294967295, GID: 0, Path: "/path with spaces/and 5 more"}
+	sent := Order{Image: image, Device: device, Mount: -1, Command: -1, UID: 4294967295, GID: 0, Path: "/path with spaces/and 5 more"}
 	if err := sent.send(near); err != nil {
 		t.Fatal(err)
 	}

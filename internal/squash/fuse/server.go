@@ -211,12 +211,12 @@ func Run(p Process) {
 	}
 	i := &image{Reader: reader, uid: o.UID, gid: o.GID, opens: opens, faults: faults{path: o.Path, log: log}}
 	c.serve(o, i, p.SpareThreads, func(enough bool) {
-		answer := ready
 		if !enough {
-			answer = cannot("create thread", syscall.EAGAIN)
+			_ = socket.Send([]byte(cannot("create thread", syscall.EAGAIN)))
+			os.Exit(0) // nobody is to wait for an answer that there may be no thread for
 		}
 		p.Serving("ch-run: squashfs server " + o.Path)
-		_ = socket.Send([]byte(answer)) // the launch may have failed
+		_ = socket.Send([]byte(ready)) // the launch may have failed
 		socket.Close()
 	})
 }

@@ -40,12 +40,12 @@ func Confine() error {
 const seccompRefuse = SeccompError | uint32(unix.ENOSYS)
 
 func confinement() []Instruction {
-	filter := []Instruction{
-		{Code: BPFLoad, K: SeccompArchitecture},
-		{Code: BPFEqual, K: auditArchitecture, Jt: 1},
-		{Code: BPFReturn, K: unix.SECCOMP_RET_KILL_PROCESS},
-		{Code: BPFLoad, K: SeccompNumber},
-	}
+	const enough = 256 // instructions: a launch waits for this
+	filter := append(make([]Instruction, 0, enough),
+		Instruction{Code: BPFLoad, K: SeccompArchitecture},
+		Instruction{Code: BPFEqual, K: auditArchitecture, Jt: 1},
+		Instruction{Code: BPFReturn, K: unix.SECCOMP_RET_KILL_PROCESS},
+		Instruction{Code: BPFLoad, K: SeccompNumber})
 	// when allows or refuses a call by whether the bits of an argument are set.
 	when := func(number uint32, argument uint32, mask uint32, set, notSet uint32) {
 		filter = append(filter,
@@ -73,16 +73,17 @@ func confinement() []Instruction {
 		Instruction{Code: BPFEqual, K: uint32(unix.Getpid()), Jf: 1},
 		Instruction{Code: BPFReturn, K: SeccompAllow},
 		Instruction{Code: BPFReturn, K: seccompRefuse})
-	return append(filter, allowed(slices.Sorted(slices.Values(allowedCalls())))...)
+	numbers := allowedCalls()
+	slices.Sort(numbers)
+	return appendAllowed(filter, numbers)
 }
 
-// allowed allows the calls with these numbers, which are sorted, and refuses others.
-func allowed(numbers []uint32) []Instruction {
-	return SearchFilter(numbers, func(number uint32) []Instruction {
-		return []Instruction{
-			{Code: BPFEqual, K: number, Jf: 1},
-			{Code: BPFReturn, K: SeccompAllow},
-			{Code: BPFReturn, K: seccompRefuse},
-		}
+// appendAllowed allows the calls with these numbers, which are sorted, and refuses others.
+func appendAllowed(filter []Instruction, numbers []uint32) []Instruction {
+	return AppendSearch(filter, numbers, func(filter []Instruction, number uint32) []Instruction {
+		return append(filter,
+			Instruction{Code: BPFEqual, K: number, Jf: 1},
+			Instruction{Code: BPFReturn, K: SeccompAllow},
+			Instruction{Code: BPFReturn, K: seccompRefuse})
 	})
 }

@@ -1,10 +1,6 @@
 package kernel
 
-import (
-	"slices"
-
-	"golang.org/x/sys/unix"
-)
+import "golang.org/x/sys/unix"
 
 // An Instruction is one of a filter of system calls: classic BPF (seccomp(2), and linux/filter.h).
 type Instruction = unix.SockFilter
@@ -42,14 +38,16 @@ const (
 	AuditARM   = unix.AUDIT_ARCH_ARM
 )
 
-// SearchFilter finds the number of the call, which is loaded, among sorted ones, and leaves what to do to the
-// leaf: it is entered with that number or one between it and its neighbours, and decides. It searches by halves, as
-// the kernel tries the filter with every number there is when it is installed (Linux 5.11).
-func SearchFilter(numbers []uint32, leaf func(number uint32) []Instruction) []Instruction {
+// AppendSearch appends instructions that find the number of the call, which is loaded, among sorted ones, and leave what to
+// do to the leaf, which appends its own: they are entered with that number or one between it and its neighbours, and decide. It
+// searches by halves, as the kernel tries the filter with every number there is when it is installed (Linux 5.11).
+func AppendSearch(filter []Instruction, numbers []uint32, leaf func(filter []Instruction, number uint32) []Instruction) []Instruction {
 	if len(numbers) == 1 {
-		return leaf(numbers[0])
+		return leaf(filter, numbers[0])
 	}
-	half := len(numbers) / 2
-	lower, upper := SearchFilter(numbers[:half], leaf), SearchFilter(numbers[half:], leaf)
-	return slices.Concat([]Instruction{{Code: BPFAtLeast, K: numbers[half], Jt: uint8(len(lower))}}, lower, upper)
+	half, jump := len(numbers)/2, len(filter)
+	filter = append(filter, Instruction{Code: BPFAtLeast, K: numbers[half]})
+	filter = AppendSearch(filter, numbers[:half], leaf)
+	filter[jump].Jt = uint8(len(filter) - jump - 1)
+	return AppendSearch(filter, numbers[half:], leaf)
 }

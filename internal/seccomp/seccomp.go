@@ -128,10 +128,10 @@ func search(known map[uint32]call) []kernel.Instruction {
 		numbers = append(numbers, number)
 	}
 	slices.Sort(numbers)
-	leaf := func(number uint32) []kernel.Instruction { return known[number].decide(number) }
-	return slices.Concat(
-		[]kernel.Instruction{{Code: kernel.BPFLoad, K: kernel.SeccompNumber}},
-		kernel.SearchFilter(numbers, leaf))
+	leaf := func(filter []kernel.Instruction, number uint32) []kernel.Instruction {
+		return append(filter, known[number].decide(number)...)
+	}
+	return kernel.AppendSearch([]kernel.Instruction{{Code: kernel.BPFLoad, K: kernel.SeccompNumber}}, numbers, leaf)
 }
 
 // decide is a leaf of the search: the call with this number is faked, and others are allowed.

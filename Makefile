@@ -16,6 +16,8 @@ export CGO_LDFLAGS := -L$(CURDIR)/build/c
 NO_LIBRARIES = $(shell for l in deflate zstd lz4; do test -e build/c/lib$$l.a || printf ,nolib$$l; done)
 TAGS := netgo,osusergo
 export GOFLAGS = -tags=$(TAGS)$(NO_LIBRARIES)
+# Go's heap begins where it did before Go 1.26, if this is a Go that can do so: see internal/early/memory.c.
+export GOEXPERIMENT = $(shell PATH='$(PATH)' GOEXPERIMENT=norandomizedheapbase64 go env GOEXPERIMENT 2>/dev/null)
 GO_FLAGS := -trimpath
 LD_FLAGS := -s -w -linkmode external -extldflags "-static" -X main.version=$(VERSION)
 LINTER := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -259,7 +260,9 @@ static void hold_signals(void)
 // killed by those that the caller ignores (TERM). Linked with --wrap, see ld(1).
 int __wrap_sigaction(int s, const struct sigaction *action, struct sigaction *old)
 {
-    return __real_sigaction(s, needed_by_go(s) && !(saved.ignored & bit(s)) ? action : NULL, old);
+    if (!needed_by_go(s) || saved.ignored & bit(s))
+        action = NULL;
+    return action || old ? __real_sigaction(s, action, old) : 0;
 }
 
 static int write_file(const char *path, const char *text)
@@ -391,12 +394,29 @@ void early_reap(void)
     early_state.server_parent = 0;
 }
 
+// The process between: forks the server, and ends.
+struct between {
+    int socket;      // the server's
+    jmp_buf *server; // where it goes on
+};
+
+static int be_between(void *argument)
+{
+    struct between *b = argument;
+    pid_t server = fork();
+    if (server == 0)
+        longjmp(*b->server, 1);
+    if (server < 0)
+        dprintf(b->socket, EARLY_NO_SERVER "can't fork: %s", strerror(errno));
+    _exit(0);
+}
+
 // Makes the process that will serve the image, so that its Go runtime starts at the same time as that of
 // the launch; in the caller's namespaces, where the image will not be mounted: the kernel ends the connection
 // when nobody is left who could use it, and the server must not be one. It is forked twice, because whoever
 // has a process for a child can be surprised by its death; and the process between dies silently (clone(2):
-// without a termination signal), because the caller may block SIGCHLD, and would find one pending.
-// early_reap waits for it.
+// without a termination signal), because the caller may block SIGCHLD, and would find one pending. That one
+// needs no memory of its own (CLONE_VM, CLONE_VFORK), but a stack. early_reap waits for it.
 static void start_server(const char *image)
 {
     int sockets[2];
@@ -415,24 +435,22 @@ static void start_server(const char *image)
     prctl(PR_GET_CHILD_SUBREAPER, &reaper);
     if (reaper)
         prctl(PR_SET_CHILD_SUBREAPER, 0L);
-    long between = syscall(SYS_clone, 0UL, 0UL, 0UL, 0UL, 0UL);
-    if (between == 0) {
-        pid_t server = fork();
-        if (server < 0)
-            dprintf(sockets[1], EARLY_NO_SERVER "can't fork: %s", strerror(errno));
-        if (server != 0)
-            _exit(0);
+    jmp_buf here;
+    if (setjmp(here) != 0) {
         close(sockets[0]);
         become_server(sockets[1], image);
         return;
     }
+    char stack[16 << 10] __attribute__((aligned(16)));
+    struct between b = {.socket = sockets[1], .server = &here};
+    pid_t between = clone(be_between, stack + sizeof stack, CLONE_VM | CLONE_VFORK, &b);
     // The kernel often has it wait for this processor although another one is idle, half a millisecond, until the
     // Go runtime here creates a thread.
     if (between > 0)
         sched_yield();
     close(sockets[1]);
     early_state.server_socket = sockets[0];
-    early_state.server_parent = (pid_t)between;
+    early_state.server_parent = between;
     if (between < 0)
         early_state.server_error = errno;
     if (reaper) {
@@ -487,6 +505,7 @@ static void contain(int join, int serve, const char *image)
         be_patient();
     }
     deny_files();
+    early_touch_variables();
 }
 
 __attribute__((constructor)) static void early_main(void)

@@ -27,7 +27,7 @@
 package early
 
 /*
-#cgo LDFLAGS: -Wl,--wrap=sigaction -Wl,--wrap=pthread_create
+#cgo LDFLAGS: -Wl,--wrap=sigaction -Wl,--wrap=pthread_create -Wl,--wrap=mmap
 #include <stdlib.h>
 #include "early.h"
 

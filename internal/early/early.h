@@ -138,6 +138,9 @@ extern const char *const early_marks[];
 extern volatile int early_in_use; // the image is: want of room for a thread is no reason to end
 int early_spare_threads(int count);
 
+// memory.c: memory for it.
+void early_touch_variables(void);
+
 void early_mind_time(void);
 void early_hide_variables(void);
 void early_show_variables(void);

@@ -20,6 +20,7 @@ import (
 	"testing"
 
 	"ch-run/test/account"
+	"ch-run/test/fusedevice"
 )
 
 // inputsVariable tells the test binary that runs as the ordinary user where its inputs are.
@@ -56,7 +57,7 @@ func run(m *testing.M) (status int, err error) {
 	if err := makeOrdinaryUser(); err != nil {
 		return 1, err
 	}
-	if err := makeFuse(); err != nil {
+	if err := fusedevice.Make(); err != nil {
 		return 1, err
 	}
 	wanted = flag.Lookup("test.run").Value.String()
@@ -110,24 +111,6 @@ func makeInputs() error {
 		}
 	}
 	return nil
-}
-
-// makeFuse makes /dev/fuse what udev makes it everywhere, for virtual machines and containers that have no
-// udev: a device that everybody may use.
-func makeFuse() error {
-	const device = "/dev/fuse"
-	st, err := os.Stat(device)
-	switch {
-	case os.IsNotExist(err):
-		if err := syscall.Mknod(device, syscall.S_IFCHR|0o666, 10<<8|229); err != nil {
-			return fmt.Errorf("%s, which SquashFS images need: mknod: %w", device, err)
-		}
-	case err != nil:
-		return err
-	case st.Mode().Perm() == 0o666:
-		return nil
-	}
-	return os.Chmod(device, 0o666) // mknod obeyed the umask
 }
 
 // makeOrdinaryUser makes the account, if it is not there.

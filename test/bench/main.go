@@ -25,6 +25,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"syscall"
+
+	"ch-run/test/fusedevice"
 )
 
 // atOnce is the number of launches at the same time: the ranks of an MPI job on a large node.
@@ -74,6 +76,9 @@ func run(chosen choice) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(temporary)) }()
 
+	if err := fusedevice.Make(); err != nil {
+		return err
+	}
 	who, err := ordinaryUser()
 	if err != nil {
 		return err

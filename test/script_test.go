@@ -26,6 +26,8 @@ import (
 //	mksquash DIR FILE [ARG...] make a SquashFS image of a directory
 //	server                    wait for the one server of an image below $WORK, and set $SERVER to its PID
 //	gone                      wait until no such server is left, nor a mount that it serves
+//
+// The condition [i386] is that the kernel makes system calls of 32-bit programs.
 func TestUser(t *testing.T) { runScripts(t, "user", t.TempDir()) }
 
 // TestRoot runs the scripts in testdata/root, if this is root.
@@ -54,6 +56,12 @@ func runScripts(t *testing.T, who, where string) {
 			"mksquash": mksquash,
 			"server":   server,
 			"gone":     gone,
+		},
+		Condition: func(name string) (bool, error) {
+			if name != "i386" {
+				return false, fmt.Errorf("unknown condition: %s", name)
+			}
+			return exec.Command(inputs+"/bin/probe", "i386").Run() == nil, nil
 		},
 		RequireExplicitExec: true,
 	})

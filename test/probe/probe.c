@@ -14,6 +14,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -755,18 +756,39 @@ static void call_all(const struct numbered *list, size_t count)
     }
 }
 
-#ifdef __x86_64__
-static void no_interrupt(int s)
+static sigjmp_buf no_interrupt;
+static void note_fault(int s) { siglongjmp(no_interrupt, s); }
+
+// Whether the kernel makes calls of i386: some lack CONFIG_IA32_EMULATION, or were booted with ia32_emulation=0.
+static int makes_i386_calls(void)
 {
-    (void)s;
-    static const char text[] = "int 0x80: the kernel lacks CONFIG_IA32_EMULATION, or was booted with ia32_emulation=0\n";
-    (void)!write(1, text, sizeof text - 1);
-    _exit(1);
+#ifdef __x86_64__
+    const struct numbered getpid_of_i386 = {"getpid", 20, {0}};
+    void (*before)(int) = signal(SIGSEGV, note_fault);
+    compatible = 1;
+    int makes = sigsetjmp(no_interrupt, 1) == 0 && call(&getpid_of_i386) == getpid();
+    compatible = 0;
+    signal(SIGSEGV, before);
+    return makes;
+#else
+    return 0;
+#endif
 }
 
+// Exits with 0 if it does.
+static int try_i386(char **args)
+{
+    (void)args;
+    return !makes_i386_calls();
+}
+
+#ifdef __x86_64__
 static void call_all_i386(const struct numbered *list, size_t count)
 {
-    signal(SIGSEGV, no_interrupt);
+    if (!makes_i386_calls()) {
+        puts("no calls of i386 on this kernel");
+        return;
+    }
     compatible = 1;
     call_all(list, count);
     compatible = 0;
@@ -934,7 +956,7 @@ static const struct {
     {"kill", kill_self}, {"sleep", sleep_for}, {"escape", try_escape}, {"above", above_root}, {"swap", swap},
     {"children", show_children}, {"crowd", crowd}, {"ahead", ahead}, {"full", full}, {"when", when}, {"daemon", leave_daemon}, {"hold", hold_open}, {"syslog", log_daemon}, {"with", with},
     {"peek", peek}, {"attach", attach}, {"diskless", diskless},
-    {"privileged", call_privileged}, {"others", call_others},
+    {"privileged", call_privileged}, {"others", call_others}, {"i386", try_i386},
 };
 
 static int run(char **args)

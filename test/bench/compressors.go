@@ -21,7 +21,7 @@ func (s stage) chooseCompressor(ctx context.Context, rounds, launches int) error
 			return err
 		}
 		images = append(images, made)
-		commands = append(commands, command{compressor, s.launch(made.path)})
+		commands = append(commands, command{name: compressor, argv: s.launch(made.path)})
 		for _, t := range s.tools.tasks() {
 			if t.name == readName || t.name == importName {
 				t.passes = 1

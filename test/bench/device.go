@@ -47,11 +47,11 @@ func (s stage) measureDevices(ctx context.Context, before string, launches int) 
 func (s stage) compareDevices(ctx context.Context, before, specification, image string, ct contest) error {
 	var commands []command
 	if before != "" {
-		commands = append(commands, command{"ch-run of before", []string{before, image, "--", "/bin/true"}})
+		commands = append(commands, command{name: "ch-run of before", argv: []string{before, image, "--", "/bin/true"}})
 	}
 	commands = append(commands,
-		command{"ch-run", s.launch(image)},
-		command{fmt.Sprintf("ch-run -d with %d libraries", libraries), []string{s.in.binary, "-d", specification, image, "--", "/bin/true"}})
+		command{name: "ch-run", argv: s.launch(image)},
+		command{name: fmt.Sprintf("ch-run -d with %d libraries", libraries), argv: []string{s.in.binary, "-d", specification, image, "--", "/bin/true"}})
 	fmt.Printf("\n%d launches of each, with and without a device, from %s:\n\n", ct.rounds, filepath.Base(image))
 	times, err := compare(ctx, s.l, commands, ct)
 	if err != nil {

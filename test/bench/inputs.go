@@ -98,15 +98,15 @@ func (in inputs) commands() []command {
 		return append(append([]string{in.binary}, ourOptions...), in.image, "--", "/bin/true")
 	}
 	return []command{
-		{"Charliecloud's C ch-run", []string{peer, in.image, "--", "/bin/true"}},
-		{"ch-run", launch()},
-		{"ch-run -b SOURCE:/new/place (mount point to be made)", launch("-b", in.scratch+":/new/place")},
-		{"ch-run -W", launch("-W")},
-		{"ch-run -u 0", launch("-u", "0")},
+		{name: "Charliecloud's C ch-run", argv: []string{peer, in.image, "--", "/bin/true"}},
+		{name: "ch-run", argv: launch()},
+		{name: "ch-run -b SOURCE:/new/place (mount point to be made)", argv: launch("-b", in.scratch+":/new/place")},
+		{name: "ch-run -W", argv: launch("-W")},
+		{name: "ch-run -u 0", argv: launch("-u", "0")},
 		// The constructor does not know abbreviations. --unsafe itself changes nothing here.
-		{"ch-run --unsaf (abbreviated: ch-run executes itself again)", launch("--unsaf")},
-		{"bwrap", in.bubblewrap()},
-		{"/bin/true, no container", []string{"/bin/true"}},
+		{name: "ch-run --unsaf (abbreviated: ch-run executes itself again)", argv: launch("--unsaf")},
+		{name: "bwrap", argv: in.bubblewrap()},
+		{name: "/bin/true, no container", argv: []string{"/bin/true"}},
 	}
 }
 

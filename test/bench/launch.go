@@ -19,6 +19,20 @@ import (
 type command struct {
 	name string
 	argv []string
+	// mount comes before each launch and is not measured, nor is to unmount; may be nil.
+	mount func(context.Context) (unmount func() error, err error)
+}
+
+// around runs a function where everything is mounted that the command needs.
+func (c command) around(ctx context.Context, run func() error) error {
+	if c.mount == nil {
+		return run()
+	}
+	unmount, err := c.mount(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(run(), unmount())
 }
 
 // A launcher starts commands as a user.
@@ -121,7 +135,11 @@ func (ct contest) times(ctx context.Context, l launcher, commands []command) ([]
 	times := make([][]time.Duration, len(commands))
 	for round := range ct.warmUp + ct.rounds {
 		for _, i := range rand.Perm(len(commands)) {
-			elapsed, err := l.launchTime(commands[i], ct.copies)
+			var elapsed time.Duration
+			err := commands[i].around(ctx, func() (err error) {
+				elapsed, err = l.launchTime(commands[i], ct.copies)
+				return err
+			})
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)
 			}

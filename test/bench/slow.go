@@ -148,8 +148,8 @@ func (s stage) compareSlow(ctx context.Context, compressor, image string, rounds
 		argv []string
 	}{{"/bin/true", []string{"/bin/true"}}, {"import numpy", []string{"python3", "-c", "import numpy"}}} {
 		commands = append(commands,
-			command{"Charliecloud's C ch-run: " + work.name, append([]string{peer, "-m", s.mountPoint, path, "--"}, work.argv...)},
-			command{"ch-run: " + work.name, append([]string{s.in.binary, path, "--"}, work.argv...)})
+			command{name: "Charliecloud's C ch-run: " + work.name, argv: append([]string{peer, "-m", s.mountPoint, path, "--"}, work.argv...)},
+			command{name: "ch-run: " + work.name, argv: append([]string{s.in.binary, path, "--"}, work.argv...)})
 	}
 	times := make([][]time.Duration, len(commands))
 	seen := make([]string, len(commands))

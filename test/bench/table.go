@@ -15,7 +15,11 @@ import (
 func compare(ctx context.Context, l launcher, commands []command, ct contest) ([][]time.Duration, error) {
 	// One that fails is to say why, which it cannot while it is measured.
 	for _, c := range commands {
-		if _, err := l.run(ctx, c.argv); err != nil {
+		err := c.around(ctx, func() error {
+			_, err := l.run(ctx, c.argv)
+			return err
+		})
+		if err != nil {
 			return nil, err
 		}
 	}

@@ -49,12 +49,12 @@ build/ch-run.faults: tools
 
 test: build ## run every test
 	@scripts/deps test
-	go test -count=1 ./... # what the tests copy and execute is not known to the cache
+	go test -count=1 -timeout 30m ./... # what the tests copy and execute is not known to the cache
 	go test -count=1 -tags $(TAGS),nolibdeflate,nolibzstd,noliblz4 -run '/(gzip|zstd|lz4)' ./internal/squash/decompress
 
 cluster-test: build ## run jobs on a Slurm of two nodes that this machine plays; as root
 	@scripts/deps cluster
-	go test -count=1 -tags $(TAGS)$(NO_LIBRARIES),cluster -timeout 9m ./test/cluster
+	go test -count=1 -tags $(TAGS)$(NO_LIBRARIES),cluster -timeout 20m ./test/cluster
 
 cluster-bench: build ## how long 128 tasks take on it, with and without containers
 	@scripts/deps cluster bench

@@ -44,19 +44,16 @@ type listing struct {
 	name   [maxName + 1]byte
 }
 
-// list goes to the directory's first entry.
-func (r *Reader) list(d *Inode) (*listing, error) {
+// begin goes to the directory's first entry.
+func (l *listing) begin(r *Reader, d *Inode) (err error) {
 	if d.Type != Directory {
-		return nil, ErrNotDirectory
+		return ErrNotDirectory
 	}
-	size := max(0, d.Size-sizeOfEmpty)
-	l := &listing{left: size, size: size}
-	if size == 0 {
-		return l, nil
+	l.size = max(0, d.Size-sizeOfEmpty)
+	if l.left = l.size; l.size > 0 {
+		l.cursor, err = r.cursor("directory table", r.super.directoryTable, r.super.directoryEnd, int64(d.block), int(d.offset))
 	}
-	var err error
-	l.cursor, err = r.cursor("directory table", r.super.directoryTable, r.super.directoryEnd, int64(d.block), int(d.offset))
-	return l, err
+	return err
 }
 
 // next returns the next entry, or ok false at the end.
@@ -90,7 +87,7 @@ func (l *listing) next() (e Entry, ok bool, err error) {
 		return e, false, err
 	}
 	if bytes.IndexByte(name, '/') >= 0 || bytes.IndexByte(name, 0) >= 0 || string(name) == "." || string(name) == ".." {
-		return e, false, corrupt(l.part, l.position, "a file cannot be named %q", name)
+		return e, false, corrupt(l.part, l.position, "a file cannot be named %q", string(name))
 	}
 	l.taken++
 	e = Entry{
@@ -116,8 +113,8 @@ func (l *listing) take(p []byte) error {
 
 // Lookup returns where the inode of the file called name in the directory is, or ErrNotFound.
 func (r *Reader) Lookup(d *Inode, name string) (Ref, error) {
-	l, err := r.list(d)
-	if err != nil {
+	var l listing
+	if err := l.begin(r, d); err != nil {
 		return 0, err
 	}
 	if len(name) > maxName || name == "" {
@@ -184,8 +181,8 @@ func (l *listing) skipByIndex(d *Inode, name string) error {
 // ReadDir calls yield for the entries of the directory from a cookie on, until it returns false.
 // The entries "." and ".." are not among them.
 func (r *Reader) ReadDir(d *Inode, from Cookie, yield func(Entry) bool) error {
-	l, err := r.list(d)
-	if err != nil {
+	var l listing
+	if err := l.begin(r, d); err != nil {
 		return err
 	}
 	if err := l.seek(d, from); err != nil {

@@ -69,26 +69,34 @@ type Inode struct {
 	rest cursor // what follows in the inode table: list of blocks, directory index, or target
 }
 
-// Inode reads the inode at ref.
+// Inode reads the inode at ref. It is inlined, so that who needs the inode for no longer than a call has it on the stack.
 func (r *Reader) Inode(ref Ref) (*Inode, error) {
+	i := new(Inode)
+	if err := i.read(r, ref); err != nil {
+		return nil, err
+	}
+	return i, nil
+}
+
+func (i *Inode) read(r *Reader, ref Ref) error {
 	c, err := r.cursor("inode table", r.super.inodeTable, r.super.directoryTable, ref.block(), ref.offset())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	le := binary.LittleEndian
 	var b [40]byte // the longest inode has so much after the common part
 	common := b[:16]
 	if err := c.read(common); err != nil {
-		return nil, err
+		return err
 	}
 	kind := Type(le.Uint16(common))
-	i := &Inode{
+	*i = Inode{
 		Ref: ref, Type: kind, Links: 1, xattr: noXattr, fragment: noFragment,
 		Mode: le.Uint16(common[2:]) & 0o7777, uid: le.Uint16(common[4:]), gid: le.Uint16(common[6:]),
 		MTime: le.Uint32(common[8:]), Number: le.Uint32(common[12:]),
 	}
-	fail := func(format string, args ...any) (*Inode, error) {
-		return nil, corrupt("inode table", r.super.inodeTable, "inode %v: %s", ref, fmt.Sprintf(format, args...))
+	fail := func(format string, args ...any) error {
+		return corrupt("inode table", r.super.inodeTable, "inode %v: %s", ref, fmt.Sprintf(format, args...))
 	}
 	extended := kind > types
 	if extended {
@@ -104,7 +112,7 @@ func (r *Reader) Inode(ref Ref) (*Inode, error) {
 	}
 	p := b[:lengths[i.Type]]
 	if err := c.read(p); err != nil {
-		return nil, err
+		return err
 	}
 	switch {
 	case i.Type == Directory && !extended:
@@ -133,10 +141,10 @@ func (r *Reader) Inode(ref Ref) (*Inode, error) {
 		if extended {
 			after := c
 			if err := after.skip(i.Size); err != nil {
-				return nil, err
+				return err
 			}
 			if i.xattr, err = after.uint32(); err != nil {
-				return nil, err
+				return err
 			}
 		}
 	case i.Type == BlockDevice, i.Type == CharDevice:
@@ -161,7 +169,7 @@ func (r *Reader) Inode(ref Ref) (*Inode, error) {
 		return fail("fragment %d of %d", i.fragment, r.super.Fragments)
 	}
 	i.rest = c
-	return i, nil
+	return nil
 }
 
 // Owner returns the IDs of the user and the group that the image says the file belongs to.

@@ -765,8 +765,10 @@ static int makes_i386_calls(void)
 #ifdef __x86_64__
     const struct numbered getpid_of_i386 = {"getpid", 20, {0}};
     void (*before)(int) = signal(SIGSEGV, note_fault);
+    volatile int makes = 0;
     compatible = 1;
-    int makes = sigsetjmp(no_interrupt, 1) == 0 && call(&getpid_of_i386) == getpid();
+    if (sigsetjmp(no_interrupt, 1) == 0)
+        makes = call(&getpid_of_i386) == getpid();
     compatible = 0;
     signal(SIGSEGV, before);
     return makes;

@@ -40,7 +40,7 @@ func Confine() error {
 const seccompRefuse = SeccompError | uint32(unix.ENOSYS)
 
 func confinement() []Instruction {
-	const enough = 256 // instructions: a launch waits for this
+	const enough = 256 // instructions; a launch waits for this, and for memory that is touched first in growing steps
 	filter := append(make([]Instruction, 0, enough),
 		Instruction{Code: BPFLoad, K: SeccompArchitecture},
 		Instruction{Code: BPFEqual, K: auditArchitecture, Jt: 1},

@@ -3,8 +3,8 @@
 // runs it, in the root of the repository; "make bench BENCH=-help" lists the options.
 //
 // First come launches from a directory: single ones, what each Go package adds to the start, and many at
-// the same time. Then, launches with the libraries of a device. Then, peers that share one container, until all of them run. Then, for each compressor, launches from a SquashFS image, and a table of work in the
-// container: with the image served by ch-run, mounted by squashfuse_ll, and mounted by the kernel. Then,
+// the same time. Then, launches with the libraries of a device. Then, peers that share one container, until all of them run. Then, for each compressor, launches from a SquashFS image, if by root also from one that the kernel
+// has mounted before, and a table of work in the container: with the image served by ch-run, mounted by squashfuse_ll, and mounted by the kernel. Then,
 // what of this reaches its goal, and figures that help to choose a compressor.
 //
 // "Cold" is a fresh mount: the image file is in the page cache, but nothing that comes of the mount is.

@@ -494,6 +494,62 @@ func TestSquashFSReadAhead(t *testing.T) {
 	checkGone(t, img, "")
 }
 
+// What else is in a block the server stores in the page cache, if there is only one task that asks: who else did could wait
+// for a page that is to be stored, and the server for that, and if it were killed in that moment both would, without end.
+func TestSquashFSStores(t *testing.T) {
+	img := squashImage(t, func(directory string) {
+		if err := os.WriteFile(directory+"/blocks", text("blocks", 3*128<<10), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	})
+	var got string
+	eventually(func() bool { // 0.1 s after another one the task is the only one again, which may be soon on a busy machine
+		got = output(t, chRun("-b", inputs+"/bin:/mnt", img, "--", "/mnt/probe", "stored", "/blocks"))
+		return got == "alone: 32\nnot alone: 1\n"
+	})
+	if got != "alone: 32\nnot alone: 1\n" {
+		t.Errorf("pages of 32 that are cached: %s", got)
+	}
+	checkGone(t, img, "")
+}
+
+// Where many read the same blocks, all that is killed ends at once: everything, as when a job is cancelled, or the server.
+func TestSquashFSStorm(t *testing.T) {
+	img := squashImage(t, func(directory string) {
+		if err := os.WriteFile(directory+"/blocks", text("blocks", 8<<20), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	})
+	for i := range 80 {
+		cmd := chRun("-b", inputs+"/bin:/mnt", img, "--", "/mnt/probe", "storm", "/blocks")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		c := started(t, img, cmd)
+		time.Sleep(rand.N(100 * time.Millisecond))
+		if err := syscall.Kill(c.server, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		if i%2 == 0 {
+			if err := syscall.Kill(-c.Process.Pid, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+		}
+		all := make(chan error, 1)
+		go func() {
+			_, _ = io.Copy(io.Discard, c.stdout) // until the last reader has ended
+			all <- c.Wait()
+		}()
+		select {
+		case err := <-all:
+			if ended := status(err); i%2 == 1 && ended != "0" {
+				t.Errorf("round %d: %s", i, ended)
+			}
+		case <-time.After(patience):
+			t.Fatalf("round %d: not all have ended (what they wait for can be ended by way of /sys/fs/fuse/connections)", i)
+		}
+		checkGone(t, img, "")
+	}
+}
+
 // The server keeps the mount until the command has ended, and no longer: what is left then keeps it by being there.
 func TestSquashFSMount(t *testing.T) {
 	img := squashImage(t, nil)

@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -689,6 +690,76 @@ static int ahead(char **args)
     _exit(0);
 }
 
+// Reads a page in the middle of a block of 128 KiB, and returns how many pages of that are cached then, or -1
+// (mincore(2)).
+static int cached_after_reading(int fd, long block)
+{
+    enum { BLOCK = 128 << 10, PAGES = BLOCK / 4096 };
+    unsigned char page[4096], cached[PAGES];
+    int count = 0;
+    if (pread(fd, page, sizeof page, block * BLOCK + BLOCK / 2) != sizeof page)
+        return fail("pread"), -1;
+    void *mapping = mmap(NULL, BLOCK, PROT_READ, MAP_SHARED, fd, block * BLOCK);
+    if (mapping == MAP_FAILED || mincore(mapping, BLOCK, cached) != 0)
+        return fail("mincore"), -1;
+    munmap(mapping, BLOCK);
+    for (int i = 0; i < PAGES; i++)
+        count += cached[i] & 1;
+    return count;
+}
+
+// Says how much of a file is cached after a page has been read by the only task that asks for anything, and by one of
+// two. args: FILE of three blocks
+static int stored(char **args)
+{
+    int fd = open(args[0], O_RDONLY);
+    if (fd < 0)
+        return fail("open");
+    posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+    usleep(300000); // before the program there was the launch
+    printf("alone: %d\n", cached_after_reading(fd, 1));
+    fflush(stdout);
+    pid_t other = fork();
+    if (other == 0)
+        _exit(access("/not-there", F_OK) == 0);
+    waitpid(other, NULL, 0);
+    printf("not alone: %d\n", cached_after_reading(fd, 2));
+    return 0;
+}
+
+// Has six processes read pages of the same blocks of 128 KiB at the same time, over and over, until reading fails. args:
+// FILE
+static int storm(char **args)
+{
+    enum { READERS = 6, BLOCK = 128 << 10 };
+    char page[4096];
+    struct stat st;
+    int fd = open(args[0], O_RDONLY);
+    long *block = mmap(NULL, sizeof *block, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (fd < 0 || fstat(fd, &st) != 0 || block == MAP_FAILED)
+        return fail("open");
+    posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+    puts("storm");
+    fflush(stdout);
+    for (int i = 0; i < READERS; i++) {
+        unsigned seed = (unsigned)i;
+        if (fork() != 0)
+            continue;
+        for (;;) {
+            long here = __atomic_load_n(block, __ATOMIC_RELAXED);
+            for (int n = 0; n < 3; n++)
+                if (pread(fd, page, sizeof page, here * BLOCK + rand_r(&seed) % (BLOCK / 4096) * 4096) < 0)
+                    _exit(0);
+            long next = (here + 1) % (st.st_size / BLOCK);
+            if (__atomic_compare_exchange_n(block, &here, next, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED) && next == 0)
+                posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+        }
+    }
+    while (wait(NULL) > 0)
+        ;
+    return 0;
+}
+
 // A number in the memory of each probe: its PID.
 static volatile pid_t own_number;
 
@@ -956,7 +1027,7 @@ static const struct {
     {"count", count_arguments}, {"cat", cat}, {"ls", list}, {"stat", status}, {"write", write_to},
     {"mkdir", make_directory}, {"rm", remove_file}, {"pwd", working_directory}, {"exit", exit_with},
     {"kill", kill_self}, {"sleep", sleep_for}, {"escape", try_escape}, {"above", above_root}, {"swap", swap},
-    {"children", show_children}, {"crowd", crowd}, {"ahead", ahead}, {"full", full}, {"when", when}, {"daemon", leave_daemon}, {"hold", hold_open}, {"syslog", log_daemon}, {"with", with},
+    {"children", show_children}, {"crowd", crowd}, {"ahead", ahead}, {"stored", stored}, {"storm", storm}, {"full", full}, {"when", when}, {"daemon", leave_daemon}, {"hold", hold_open}, {"syslog", log_daemon}, {"with", with},
     {"peek", peek}, {"attach", attach}, {"diskless", diskless},
     {"privileged", call_privileged}, {"others", call_others}, {"i386", try_i386},
 };

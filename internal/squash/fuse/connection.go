@@ -29,11 +29,12 @@ type connection struct {
 	launch    time.Duration // for how long there are only the first workers, at most
 	few       atomic.Bool   // whether it is so now
 	helpers   atomic.Int32  // goroutines that are no workers, and help one
+	askers    askers
 
 	mu      sync.Mutex
 	workers int
 	reading map[*worker]span // what they answer
-	storing map[uint64]bool  // nodes of which a worker stores pages
+	storing bool             // whether one of them stores pages
 }
 
 // newConnection makes what is needed to answer requests.
@@ -44,8 +45,8 @@ func newConnection(load kernel.FD) (*connection, error) {
 		limit:     min(max(minWorkers, 2*runtime.NumCPU()), maxWorkers),
 		listening: l,
 		launch:    launchLasts,
+		askers:    askers{begin: time.Now()},
 		reading:   map[*worker]span{},
-		storing:   map[uint64]bool{},
 	}
 	c.few.Store(true)
 	return c, err
@@ -112,6 +113,7 @@ func (w *worker) run() {
 		}
 		if r, ok := parseRequest(w.buffer[:n]); ok {
 			w.arrived(r)
+			w.askers.note(r)
 			w.answer(r)
 		} else {
 			w.listening.taken()

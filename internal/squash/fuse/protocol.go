@@ -78,6 +78,7 @@ type request struct {
 	opcode uint32
 	unique uint64
 	node   uint64
+	task   uint32 // thread ID of who asks, where the image was mounted; 0: the kernel, or somebody outside the PID namespace
 	body   []byte
 }
 
@@ -89,6 +90,7 @@ func parseRequest(data []byte) (request, bool) {
 		opcode: native.Uint32(data[4:]),
 		unique: native.Uint64(data[8:]),
 		node:   native.Uint64(data[16:]),
+		task:   native.Uint32(data[32:]),
 		body:   data[inHeaderSize:],
 	}, true
 }

@@ -1,9 +1,5 @@
 package fuse
 
-// maxStoring is how many workers may store pages at a time: fewer than there are workers, and than
-// requests that the kernel has on the way at a time (12 by default), see mayStore.
-const maxStoring = minWorkers - 1
-
 // A span is a part of a file.
 type span struct {
 	node     uint64
@@ -38,7 +34,7 @@ func (w *worker) storeRest(node uint64, from int64) (whole bool) {
 	if !w.mayStore(all) {
 		return false
 	}
-	defer w.stored(node)
+	defer w.stored()
 	w.listening.passOn() // this may have to wait
 	if before {
 		w.store(node, all.from, first.Block[:from-all.from])
@@ -67,16 +63,18 @@ func (w *worker) reads(s span) {
 	w.reading[w] = s
 }
 
-// mayStore says whether the worker may now store pages of a file, while the request that it has is not answered. The
-// pages of that request are locked meanwhile, and the worker waits for those that it stores, should they belong to
-// another request: in a way that no signal ends, so that if the server were killed just then nobody could answer that
-// request any more, nor the server end. Hence not if there is such a request, or one that nobody has read.
+// mayStore says whether the worker may now store pages of a file, while the request that it has is not answered.
 //
-// Should one come after all, nobody is to wait in a circle: so only one worker at a time stores pages of one file,
-// and who has the other request answers without storing. And there must be workers left to answer it, and room for
-// the kernel to send it.
+// The kernel locks the pages that somebody has asked for until the answer comes, and a worker that stores them waits for
+// that, in a way that no signal ends. As long as another worker answers it is but a moment. But were the server killed
+// in that moment, as it is with everything else when a job is cancelled, it could not end, the kernel would keep
+// the connection as the server has the device open, and who had asked could not end either. So nothing is stored of
+// what has been asked for, nor unless one task alone asks: until it has this answer it does not ask for more. A task that has
+// not asked for anything lately, and now asks for just these pages in just this moment, cannot be foreseen.
+//
+// Should it come to that, nobody is to wait in a circle: so one worker stores at a time, and there must be another one.
 func (w *worker) mayStore(s span) bool {
-	if w.device.HasInput() {
+	if !w.askers.alone() || w.device.HasInput() {
 		return false
 	}
 	w.mu.Lock()
@@ -86,15 +84,15 @@ func (w *worker) mayStore(s span) bool {
 			return false
 		}
 	}
-	if w.storing[s.node] || len(w.storing) >= min(maxStoring, w.workers-1) {
+	if w.storing || w.workers < 2 {
 		return false
 	}
-	w.storing[s.node] = true
+	w.storing = true
 	return true
 }
 
-func (c *connection) stored(node uint64) {
+func (c *connection) stored() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.storing, node)
+	c.storing = false
 }

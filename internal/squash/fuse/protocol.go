@@ -78,7 +78,7 @@ type request struct {
 	opcode uint32
 	unique uint64
 	node   uint64
-	task   uint32 // thread ID of who asks, where the image was mounted; 0: the kernel, or somebody outside the PID namespace
+	task   uint32 // thread ID of who asks, in the PID namespace of who mounted; 0 for those outside, and for the kernel
 	body   []byte
 }
 

@@ -69,8 +69,9 @@ func (w *worker) reads(s span) {
 // that, in a way that no signal ends. As long as another worker answers it is but a moment. But were the server killed
 // in that moment, as it is with everything else when a job is cancelled, it could not end, the kernel would keep
 // the connection as the server has the device open, and who had asked could not end either. So nothing is stored of
-// what has been asked for, nor unless one task alone asks: until it has this answer it does not ask for more. A task that has
-// not asked for anything lately, and now asks for just these pages in just this moment, cannot be foreseen.
+// what has been asked for, nor unless one task alone asks, which most often asks for no more until it has this answer. That
+// it does, as it reads ahead, or that a task which has not asked for anything lately now asks for just these pages in just
+// this moment, cannot be foreseen.
 //
 // Should it come to that, nobody is to wait in a circle: so one worker stores at a time, and there must be another one.
 func (w *worker) mayStore(s span) bool {
